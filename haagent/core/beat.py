@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this node says in its heartbeats."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from haagent.core.events import StopKind
+from haagent.core.operator import PAUSE_MS, all_stopped
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS
+from haagent.core.state import (
+    Active,
+    Assessing,
+    Blocked,
+    Group,
+    GroupPhase,
+    LinkState,
+    Releasing,
+    Standby,
+    Starting,
+    State,
+    Stuck,
+    TakingOver,
+    Wanting,
+    Yielded,
+)
+from haagent.core.wire import AGE_NEVER_MS, Body, GroupReport, LinkReport, Role
+
+
+def role(phase: GroupPhase) -> Role:
+    """The word on the wire for a phase."""
+    match phase:
+        case Assessing():
+            return Role.ASSESSING
+        case Standby():
+            return Role.STANDBY
+        case Wanting():
+            return Role.WANTING
+        case Yielded():
+            return Role.YIELDED
+        case TakingOver() | Starting():
+            return Role.TAKING_OVER
+        case Active():
+            return Role.ACTIVE
+        case Releasing():
+            return Role.RELEASING
+        case Stuck():
+            return Role.STUCK
+        case Blocked():
+            return Role.BLOCKED
+        case _:
+            assert_never(phase)
+
+
+def not_promotable(state: State, group: Group) -> Reason | None:
+    """Why this node could not take the group now, as far as it knows itself."""
+    if state.stopping is not None:
+        return Reason.STOPPING
+    if isinstance(group.phase, Blocked):
+        return group.phase.reason
+    if isinstance(group.phase, Stuck):
+        return Reason.START_FAILED
+    return None
+
+
+def body(state: State, now_ns: int) -> Body:
+    """The next heartbeat: a function of the state alone."""
+    leaving = all_stopped(state)
+    pausing = state.exited and state.stopping is StopKind.PAUSE
+    return Body(
+        echo=state.view.incarnation if state.view else state.stranger,
+        stall_ms=state.stall_ns // MS,
+        leaving=leaving,
+        fence_me=any(isinstance(group.phase, Stuck) for group in state.groups),
+        pausing_ms=PAUSE_MS if pausing else 0,
+        maintenance=state.maintenance,
+        maintenance_version=state.maintenance_version,
+        host_identity=state.settings.host_identity,
+        configuration_hash=state.settings.configuration_hash,
+        links=tuple(_link(link, now_ns) for link in state.links),
+        groups=tuple(_group(state, group) for group in state.groups),
+    )
+
+
+def _link(link: LinkState, now_ns: int) -> LinkReport:
+    if link.heard_ns is None:
+        return LinkReport(0, AGE_NEVER_MS)
+    age_ms = max(0, now_ns - link.heard_ns) // MS
+    return LinkReport(max(0, link.counter), min(age_ms, AGE_NEVER_MS))
+
+
+def _group(state: State, group: Group) -> GroupReport:
+    phase = group.phase
+    attempt = attempt_term = incarnation = 0
+    if isinstance(phase, Wanting):
+        attempt, attempt_term, incarnation = phase.attempt, phase.term, state.incarnation
+    elif isinstance(phase, Yielded):
+        attempt, attempt_term, incarnation = phase.attempt, phase.term, phase.incarnation
+    reason = not_promotable(state, group)
+    return GroupReport(
+        name=group.settings.name,
+        role=role(phase),
+        promotable=reason is None,
+        reason=reason or 0,
+        term=group.term,
+        held_term=group.held_term,
+        attempt=attempt,
+        attempt_term=attempt_term,
+        attempt_incarnation=incarnation,
+        switchover=isinstance(phase, Wanting) and phase.switchover,
+    )

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What shall be done: values, carried out by the edges, answered by events (S4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haagent.core.events import StopKind
+from haagent.core.wire import Body
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """What a node must remember of a group across a restart."""
+
+    term: int
+    held: bool
+    """The node held the group in this term and has not released it."""
+    held_term: int
+    """The last term in which this node held the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything durable. Times are monotonic ns of the boot that wrote them."""
+
+    groups: tuple[tuple[str, GroupRecord], ...] = ()
+    fences_ns: tuple[int, ...] = ()
+    maintenance: bool = False
+    maintenance_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Send this on every link now."""
+
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class GatherEvidence:
+    """Ask the references, the service probes and the virtual addresses; answer soon."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Power the peer off and read it back. Dangerous."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonFence:
+    """Stop that attempt; nothing of it may act later from this machine."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOn:
+    """Give the peer its power back. Dangerous."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make the record durable."""
+
+    attempt: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVip:
+    """Does anybody answer for the group's addresses from now on?"""
+
+    group: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartGroup:
+    """Start the group's resources, then its addresses, and announce them. Dangerous."""
+
+    group: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopGroup:
+    """Remove the group's addresses, stop its resources in reverse, see that they stopped."""
+
+    group: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the network anew where the group's addresses are."""
+
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to an operator's request."""
+
+    request: int
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Everything that had to be done first is done."""
+
+    kind: StopKind
+
+
+Effect = (
+    Beat
+    | GatherEvidence
+    | Fence
+    | AbandonFence
+    | PowerOn
+    | Persist
+    | ProbeVip
+    | StartGroup
+    | StopGroup
+    | Announce
+    | Reply
+    | Exit
+)
+DANGEROUS = (Fence, PowerOn, StartGroup)
+"""At most one of these leaves a step."""

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold before the peer is shot; every "no" has its name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from haagent.core.detector import silence_ns
+from haagent.core.effects import GatherEvidence
+from haagent.core.events import EvidenceGathered
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import (
+    Blocked,
+    Evidence,
+    FenceCause,
+    Group,
+    Standby,
+    State,
+    Wanting,
+    Yielded,
+)
+from haagent.core.turn import Turn
+
+EVIDENCE_EVERY_NS = 1 * S
+"""While a silent peer is not shot, the evidence is renewed this often."""
+EVIDENCE_BUDGET_NS = 2 * S
+"""An answer that takes longer than this is asked for anew."""
+
+
+def ask_evidence(turn: Turn) -> None:
+    """Ask for evidence unless a fresh answer is here or on its way."""
+    evidence = turn.state.evidence
+    if evidence is not None:
+        limit_ns = EVIDENCE_EVERY_NS if evidence.answered else EVIDENCE_BUDGET_NS
+        if turn.now_ns - evidence.asked_ns < limit_ns:
+            return
+    attempt = turn.attempt()
+    if evidence is not None and evidence.answered:
+        # The last answer stands until the next one, so that a silent hour has no gaps in it.
+        turn.set(evidence=replace(evidence, asked_ns=turn.now_ns, attempt=attempt))
+    else:
+        turn.set(evidence=Evidence(turn.now_ns, attempt))
+    turn.emit(GatherEvidence(attempt))
+
+
+def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
+    """An answer; one to an older question is ignored (S4)."""
+    evidence = turn.state.evidence
+    if evidence is None or evidence.attempt != event.attempt:
+        return
+    turn.set(
+        evidence=replace(
+            evidence,
+            answered=True,
+            connected=event.connected,
+            serving=event.serving,
+            vip_answered=event.vip_answered,
+        )
+    )
+
+
+def recent_fences(state: State, now_ns: int) -> tuple[int, ...]:
+    """The power-offs ordered within the window (S10)."""
+    window_ns = state.settings.timing.fence_window_ns
+    return tuple(at_ns for at_ns in state.fences_ns if now_ns - at_ns < window_ns)
+
+
+def connected(state: State) -> bool:
+    """S6: this node is not cut off, judged by switched links and references only."""
+    switched = [
+        link.carrier
+        for link, settings in zip(state.links, state.settings.links, strict=True)
+        if settings.switched
+    ]
+    reachable = state.evidence is not None and state.evidence.connected
+    return reachable and (not switched or any(switched))
+
+
+def configuration_agrees(state: State) -> bool:
+    """Both nodes run the same configuration, as far as the peer was heard at all."""
+    view = state.view
+    return view is None or view.body.configuration_hash == state.settings.configuration_hash
+
+
+def gainable(group: Group) -> bool:
+    """Whether we could start the group if the peer were proved off."""
+    return isinstance(group.phase, Standby | Wanting | Yielded)
+
+
+def standing_reasons(state: State, now_ns: int) -> list[Reason]:
+    """What would forbid a fence whatever the peer does: status shows these all day."""
+    reasons = []
+    if state.maintenance:
+        reasons.append(Reason.MAINTENANCE)
+    if not configuration_agrees(state):
+        reasons.append(Reason.CONFIGURATION_DIFFERS)
+    if state.stopping is not None:
+        reasons.append(Reason.STOPPING)
+    if state.distrusted:
+        reasons.append(Reason.FENCE_DISTRUSTED)
+    if len(recent_fences(state, now_ns)) >= state.settings.timing.max_fences:
+        reasons.append(Reason.TOO_MANY_FENCES)
+    return reasons
+
+
+def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason, ...]:
+    """Every gate that says no to shooting the peer now; none means shoot.
+
+    Source: design, section 2 (S5, S6, S8, S9, S10) and section 3, step 4.
+    """
+    reasons = standing_reasons(state, now_ns)
+    if cause is FenceCause.ASKED:
+        # The peer itself asks, in an authentic frame: nothing has to be guessed (S7).
+        return tuple(reason for reason in reasons if reason is not Reason.MAINTENANCE)
+    if not any(gainable(group) for group in state.groups):
+        blocked = {g.phase.reason for g in state.groups if isinstance(g.phase, Blocked)}
+        reasons += sorted(blocked) or [Reason.NOTHING_TO_GAIN]
+    silent_ns = silence_ns(state, now_ns)
+    if cause is FenceCause.SILENCE and silent_ns < state.settings.timing.dead_after_ns:
+        reasons.append(Reason.STALLED)
+    if cause is FenceCause.ALONE and now_ns - state.quiet_from_ns < (
+        state.settings.timing.dead_after_ns
+    ):
+        reasons.append(Reason.STALLED)
+    reasons += _evidence_reasons(state, cause, silent_ns)
+    if _both_gain(state) and state.settings.me == 1 and cause is FenceCause.SILENCE:
+        patience_ns = state.settings.timing.dead_after_ns + state.settings.timing.fence_delay_ns
+        if silent_ns < patience_ns:
+            reasons.append(Reason.FENCE_DELAY)
+    return tuple(reasons)
+
+
+def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[Reason]:
+    evidence = state.evidence
+    if evidence is None or not evidence.answered:
+        return [Reason.EVIDENCE_PENDING]
+    reasons = []
+    if not connected(state):
+        reasons.append(Reason.ISOLATED)
+    if cause is FenceCause.ALONE and evidence.vip_answered:
+        reasons.append(Reason.VIP_ANSWERS)
+    if evidence.serving and silent_ns < state.settings.timing.serving_grace_ns:
+        reasons.append(Reason.STILL_SERVING)
+    return reasons
+
+
+def _both_gain(state: State) -> bool:
+    """S9: each node lacks a group, so each would shoot."""
+    if state.view is None:
+        return True
+    return any(not report.role.holds for report in state.view.body.groups)

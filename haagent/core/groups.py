@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The phases of a group on this node: asking, promising, taking over, holding, releasing.
+
+A node never has an open asking (Wanting) and an open promise (Yielded) for the same group: they
+are two phases. A promise names the attempt and the incarnation it was asked by, and is kept until
+a later frame of the peer says that the attempt is closed; an attempt that was closed is never
+acted upon. So of two nodes at most one holds a live promise (S1, S2 a and d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from haagent.core.effects import Persist, ProbeVip, StartGroup, StopGroup
+from haagent.core.events import StopKind
+from haagent.core.gates import configuration_agrees
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import (
+    Active,
+    Alive,
+    Assessing,
+    Blocked,
+    Fenced,
+    Grant,
+    Group,
+    Left,
+    Proof,
+    Releasing,
+    Standby,
+    Starting,
+    State,
+    Stuck,
+    TakingOver,
+    Wanting,
+    Yielded,
+)
+from haagent.core.turn import Turn
+from haagent.core.wire import GroupReport, Role
+
+WANT_NS = 5 * S
+"""An asking that got no promise for so long is closed and asked anew."""
+HAND_OVER_NS = 5 * S
+"""For so long after a hand-over the other node goes first."""
+START_RETRY_NS = 5 * S
+BLOCKED_NS = 5 * S
+"""Pause before a group that could not be taken over is tried again."""
+START_FAILED_NS = 60 * S
+"""Pause before a node that could not hold a group offers itself again."""
+
+
+def advance(turn: Turn, index: int) -> None:
+    """What time, the pair's phase and the peer's words make of the group's phase."""
+    phase = turn.group(index).phase
+    match phase:
+        case Standby():
+            _standby(turn, index, phase)
+        case Wanting():
+            _wanting(turn, index, phase)
+        case Yielded():
+            _yielded(turn, index, phase)
+        case TakingOver():
+            _taking_over(turn, index, phase)
+        case Starting():
+            _starting(turn, index, phase)
+        case Active():
+            _active(turn, index, phase)
+        case Releasing():
+            if turn.now_ns >= phase.until_ns:
+                turn.enter(index, Stuck(phase.term, phase.attempt, turn.now_ns))
+        case Stuck():
+            if turn.now_ns >= phase.retry_ns:
+                retry_ns = turn.now_ns + turn.timing.stop_budget_ns
+                turn.enter(index, Stuck(phase.term, _stop(turn, index), retry_ns))
+        case Blocked():
+            if not _promise(turn, index) and turn.now_ns >= phase.retry_ns:
+                turn.enter(index, Standby())
+        case Assessing():
+            pass
+        case _:
+            assert_never(phase)
+
+
+def report(state: State, index: int) -> GroupReport | None:
+    """What a living peer of the same configuration says of the group."""
+    if not isinstance(state.pair, Alive) or state.view is None:
+        return None
+    if not configuration_agrees(state):
+        return None
+    return state.view.group(state.groups[index].settings.name)
+
+
+def off_or_gone(state: State) -> Grant | None:
+    """A grant that needs nothing from the peer: it is proved off, or left (S2 a, b, c)."""
+    if isinstance(state.pair, Fenced):
+        return Grant.PEER_OFF
+    if isinstance(state.pair, Left) and not state.maintenance:
+        return Grant.LEFT
+    return None
+
+
+def take_over(turn: Turn, index: int, grant: Grant, term: int) -> None:
+    """With a grant: make the term durable and probe the addresses, both at once."""
+    attempt = turn.attempt()
+    forced = isinstance(turn.state.pair, Fenced) and turn.state.pair.proof is Proof.FORCED
+    turn.enter(index, TakingOver(grant, attempt, term, probed=forced), term=term)
+    turn.emit(Persist(attempt, turn.state.record))
+    if not forced:
+        turn.emit(ProbeVip(index, attempt))
+
+
+def release(turn: Turn, index: int, reason: Reason | None = None) -> None:
+    """Stop the group here; the term stays ours until everything was seen stopped."""
+    group = turn.group(index)
+    assert isinstance(group.phase, Active | Starting)
+    attempt = _stop(turn, index)
+    until_ns = turn.now_ns + turn.timing.stop_budget_ns
+    turn.enter(index, Releasing(group.phase.term, attempt, until_ns, reason))
+
+
+def _stop(turn: Turn, index: int) -> int:
+    attempt = turn.attempt()
+    turn.emit(StopGroup(index, attempt))
+    return attempt
+
+
+def _next_term(turn: Turn, index: int) -> int:
+    """One more than any term either node was heard to use."""
+    group, view = turn.group(index), turn.state.view
+    theirs = view.group(group.settings.name) if view else None
+    seen = max(theirs.term, theirs.attempt_term) if theirs else 0
+    return max(group.term, seen) + 1
+
+
+def _standby(turn: Turn, index: int, phase: Standby) -> None:
+    grant = off_or_gone(turn.state)
+    if grant and turn.state.stopping is None:
+        take_over(turn, index, grant, _next_term(turn, index))
+        return
+    if _promise(turn, index):
+        return
+    theirs = report(turn.state, index)
+    if theirs is None or turn.state.stopping is not None:
+        return
+    if theirs.role is Role.RELEASING:
+        _want(turn, index, switchover=False)
+    elif not theirs.role.holds and not turn.state.maintenance:
+        patient = turn.now_ns < phase.handed_over_until_ns and theirs.promotable
+        if not patient and goes_first(turn.state, turn.group(index), theirs):
+            _want(turn, index, switchover=False)
+
+
+def goes_first(state: State, group: Group, theirs: GroupReport) -> bool:
+    """At a joint start: the node that is able, then the last holder, then the preferred one."""
+    mine = (True, group.held_term, group.settings.preferred == state.settings.me)
+    other = (
+        theirs.promotable,
+        theirs.held_term,
+        group.settings.preferred == state.settings.peer,
+    )
+    return mine > other
+
+
+def want(turn: Turn, index: int) -> None:
+    """Ask the active peer to hand the group over."""
+    _want(turn, index, switchover=True)
+
+
+def _want(turn: Turn, index: int, *, switchover: bool) -> None:
+    term = _next_term(turn, index)
+    wanting = Wanting(turn.attempt(), term, switchover, turn.now_ns + WANT_NS)
+    turn.enter(index, wanting)
+
+
+def _promise(turn: Turn, index: int) -> bool:
+    """Yield to the peer's open asking; never while one of ours is open."""
+    theirs, view = report(turn.state, index), turn.state.view
+    if theirs is None or view is None or theirs.role is not Role.WANTING:
+        return False
+    if theirs.attempt_term <= turn.group(index).term:
+        return False  # Our frames tell it the term; it will ask for a higher one.
+    promise = Yielded(view.incarnation, theirs.attempt, theirs.attempt_term)
+    turn.enter(index, promise, term=theirs.attempt_term)
+    return True
+
+
+def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
+    grant = off_or_gone(turn.state)
+    if grant and turn.state.stopping is None:
+        take_over(turn, index, grant, _next_term(turn, index))
+        return
+    if turn.now_ns >= phase.until_ns or turn.state.stopping is not None:
+        turn.enter(index, Standby())
+        return
+    theirs = report(turn.state, index)
+    if theirs is None:
+        return
+    if theirs.role is Role.YIELDED:
+        mine = (phase.attempt, phase.term, turn.state.incarnation)
+        if mine == (theirs.attempt, theirs.attempt_term, theirs.attempt_incarnation):
+            take_over(turn, index, Grant.YIELDED, phase.term)
+    elif theirs.role is Role.WANTING:
+        if not goes_first(turn.state, turn.group(index), theirs):
+            turn.enter(index, Standby())  # Closes ours; the promise is given in a later step.
+            turn.set(wake_ns=turn.now_ns)
+    elif theirs.term >= phase.term or (
+        theirs.role in {Role.ACTIVE, Role.TAKING_OVER} and not phase.switchover
+    ):
+        turn.enter(index, Standby())
+
+
+def _yielded(turn: Turn, index: int, phase: Yielded) -> None:
+    """The promise stands until the peer says, later, that its attempt is closed."""
+    grant = off_or_gone(turn.state)
+    if grant and turn.state.stopping is None:
+        take_over(turn, index, grant, _next_term(turn, index))
+        return
+    theirs, view = report(turn.state, index), turn.state.view
+    if theirs is None or view is None:
+        return
+    asked = view.incarnation == phase.incarnation and theirs.role is Role.WANTING
+    if (asked and theirs.attempt == phase.attempt) or theirs.role is Role.ASSESSING:
+        return
+    turn.enter(index, Standby())
+
+
+def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
+    if phase.grant is Grant.PEER_OFF and not isinstance(turn.state.pair, Fenced):
+        turn.enter(index, Standby())  # S8: the proof was taken back before anything started.
+        turn.persist()
+    elif phase.persisted and phase.probed and not turn.struck:
+        _start(turn, index, phase.term, tries=0)
+
+
+def _start(turn: Turn, index: int, term: int, *, tries: int) -> None:
+    attempt = turn.attempt()
+    turn.emit(StartGroup(index, attempt))
+    turn.enter(index, Starting(term, attempt, tries=tries + 1), held_term=term)
+
+
+def _starting(turn: Turn, index: int, phase: Starting) -> None:
+    if _superseded(turn.state, index, phase.term) or (
+        phase.attempt is None and turn.state.stopping is StopKind.LEAVE
+    ):
+        release(turn, index)
+    elif phase.attempt is None and turn.now_ns >= phase.retry_ns and not turn.struck:
+        _start(turn, index, phase.term, tries=phase.tries)
+
+
+def _active(turn: Turn, index: int, phase: Active) -> None:
+    theirs = report(turn.state, index)
+    asked = theirs is not None and theirs.role is Role.WANTING and theirs.switchover
+    leaving = turn.state.stopping is StopKind.LEAVE
+    if asked or leaving or _superseded(turn.state, index, phase.term):
+        release(turn, index)
+
+
+def _superseded(state: State, index: int, term: int) -> bool:
+    """S8, seen from the other side: the peer took our group over, in a later term."""
+    view = state.view
+    if not isinstance(state.pair, Alive) or view is None:
+        return False
+    theirs = view.group(state.groups[index].settings.name)
+    if theirs is None or theirs.role is not Role.ACTIVE:
+        return False
+    return (theirs.term, state.settings.me) > (term, state.settings.peer)
+
+
+def hand_over_or_retry(turn: Turn, index: int) -> None:
+    """The group does not run here as it should: the peer takes it if it can (S2 a)."""
+    group = turn.group(index)
+    assert isinstance(group.phase, Starting | Active)
+    theirs = report(turn.state, index)
+    able = theirs is not None and theirs.promotable and not theirs.role.holds
+    if able and not turn.state.maintenance:
+        release(turn, index, Reason.START_FAILED)
+        return
+    tries = group.phase.tries if isinstance(group.phase, Starting) else 0
+    retry_ns = turn.now_ns + (START_RETRY_NS if tries else 0)
+    turn.enter(index, Starting(group.phase.term, None, retry_ns, tries))
+    turn.set(wake_ns=turn.now_ns)
+
+
+def stopped(turn: Turn, index: int) -> None:
+    """Everything of the group was seen stopped here."""
+    phase = turn.group(index).phase
+    if isinstance(phase, Releasing) and phase.reason is not None:
+        blocked = Blocked(phase.reason, "", turn.now_ns + START_FAILED_NS)
+        turn.enter(index, blocked)
+    elif isinstance(phase, Releasing | Stuck):
+        turn.enter(index, Standby(turn.now_ns + HAND_OVER_NS))
+    else:
+        turn.enter(index, Standby())
+    turn.set(wake_ns=turn.now_ns)
+    turn.persist()
+
+
+def blocked(turn: Turn, index: int, reason: Reason, detail: str) -> None:
+    """A takeover that did not come to a start; nothing of the group runs here."""
+    turn.enter(index, Blocked(reason, detail, turn.now_ns + BLOCKED_NS))
+    if reason is not Reason.NOT_DURABLE:
+        turn.persist()
+
+
+def confirm(turn: Turn, index: int, *, persisted: bool = False, probed: bool = False) -> None:
+    """One of the two things a takeover waits for is done."""
+    phase = turn.group(index).phase
+    assert isinstance(phase, TakingOver)
+    turn.enter(
+        index,
+        replace(phase, persisted=phase.persisted or persisted, probed=phase.probed or probed),
+    )

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an operator may ask for, and the end of the agent."""
+
+from __future__ import annotations
+
+from haagent.core import groups
+from haagent.core.effects import AbandonFence, Exit, GatherEvidence, Reply
+from haagent.core.events import (
+    ConfirmOffAsked,
+    EvidenceGathered,
+    MaintenanceAsked,
+    StopAsked,
+    StopKind,
+    SwitchoverAsked,
+)
+from haagent.core.gates import configuration_agrees
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import (
+    HOLDING,
+    Active,
+    Alive,
+    Confirming,
+    Fenced,
+    Fencing,
+    Group,
+    Proof,
+    Releasing,
+    Standby,
+    Starting,
+    State,
+    Switchover,
+    TakingOver,
+    Wanting,
+)
+from haagent.core.turn import Turn
+from haagent.core.wire import AGE_NEVER_MS, Role
+
+SWITCHOVER_NS = 30 * S
+"""A hand-over that takes longer is reported as still running."""
+SWITCHOVERS_MAX = 16
+STOP_BUDGET_NS = 30 * S
+"""An agent that is told to end does so within this, whatever hangs."""
+PAUSE_MS = 10_000
+"""How long the peer waits for the agent that takes up the running groups."""
+FRAME_EVIDENCE_NS = 3 * S
+"""A frame younger than this is live evidence against "the peer is off"."""
+LEAVING_BEATS_NS = 1 * S
+"""The farewell is repeated for so long, in case frames are lost."""
+
+
+def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
+    """Check everything before anything stops, then start the hand-over in its direction."""
+    state = turn.state
+    everything = range(len(state.groups))
+    wanted = list(everything) if event.group is None else [event.group]
+    mine = [i for i in wanted if isinstance(state.groups[i].phase, Active)]
+    theirs = [i for i in wanted if _peer_role(state, i) is Role.ACTIVE]
+    targets, to_me = (mine, False) if mine else (theirs, True)
+    refusal = "no node holds the group" if not targets else None
+    if refusal is None and len(state.switchovers) + len(targets) > SWITCHOVERS_MAX:
+        refusal = "too many hand-overs are under way"
+    for index in targets:
+        refusal = refusal or _hand_over_refusal(state, index, to_me=to_me)
+    if refusal is not None:
+        turn.emit(Reply(event.request, ok=False, message=refusal))
+        return
+    for index in targets:
+        waiting = Switchover(event.request, index, to_me, turn.now_ns + SWITCHOVER_NS)
+        turn.set(switchovers=(*turn.state.switchovers, waiting))
+        if to_me:
+            groups.want(turn, index)
+        else:
+            groups.release(turn, index)
+
+
+def _peer_role(state: State, index: int) -> Role | None:
+    return state.view.role(state.groups[index].settings.name) if state.view else None
+
+
+def peer_hears_us(state: State) -> bool:
+    """The peer said of at least one link that it hears us there."""
+    if state.view is None:
+        return False
+    limit_ms = state.settings.timing.suspect_after_ns // 1_000_000
+    ages = [link.age_ms for link in state.view.body.links]
+    return any(age_ms != AGE_NEVER_MS and age_ms < limit_ms for age_ms in ages)
+
+
+def _hand_over_refusal(state: State, index: int, *, to_me: bool) -> str | None:
+    """Why the group cannot be handed over now, None when it can."""
+    if state.stopping is not None:
+        return Reason.STOPPING.text
+    if not isinstance(state.pair, Alive):
+        return "the peer is not there"
+    if not configuration_agrees(state):
+        return Reason.CONFIGURATION_DIFFERS.text
+    if not peer_hears_us(state):
+        return Reason.PEER_DOES_NOT_HEAR_US.text
+    group = state.groups[index]
+    if to_me:
+        return None if isinstance(group.phase, Standby) else _phase_refusal(group)
+    theirs = groups.report(state, index)
+    if theirs is None or not theirs.promotable or theirs.role is not Role.STANDBY:
+        return Reason.PEER_NOT_PROMOTABLE.text
+    return None
+
+
+def _phase_refusal(group: Group) -> str:
+    return f"{group.settings.name} is {type(group.phase).__name__.lower()} here"
+
+
+def settle_switchovers(turn: Turn) -> None:
+    """Answer the operators whose hand-overs ended, or took too long."""
+    waiting = []
+    for item in turn.state.switchovers:
+        group = turn.group(item.group)
+        there = _peer_role(turn.state, item.group) is Role.ACTIVE
+        if isinstance(group.phase, Active) if item.to_me else there:
+            where = "here" if item.to_me else "on the peer"
+            message = f"{group.settings.name} is active {where}"
+            turn.emit(Reply(item.request, ok=True, message=message))
+        elif turn.now_ns >= item.until_ns:
+            message = f"{group.settings.name} is still on its way; see haagent status"
+            turn.emit(Reply(item.request, ok=False, message=message))
+        else:
+            waiting.append(item)
+    if len(waiting) != len(turn.state.switchovers):
+        turn.set(switchovers=tuple(waiting))
+
+
+def maintenance_asked(turn: Turn, event: MaintenanceAsked) -> None:
+    """The pair's switch: a higher version travels to the peer and is kept by both."""
+    if turn.state.maintenance != event.on:
+        version = turn.state.maintenance_version + 1
+        turn.set(maintenance=event.on, maintenance_version=version, beat_ns=turn.now_ns)
+        turn.persist()
+    word = "on" if event.on else "off"
+    turn.emit(Reply(event.request, ok=True, message=f"maintenance is {word}"))
+
+
+def confirm_off_asked(turn: Turn, event: ConfirmOffAsked) -> None:
+    """S2 c: the operator's word, checked against every live evidence unless forced."""
+    state = turn.state
+    if isinstance(state.pair, Fenced):
+        turn.emit(Reply(event.request, ok=True, message="the peer is proved off already"))
+    elif event.force:
+        _abandon(turn)
+        turn.pair(Fenced(turn.now_ns, Proof.FORCED))
+        message = "taken on your word against live evidence, if there was any"
+        turn.emit(Reply(event.request, ok=True, message=message))
+    elif _frame_evidence(state, turn.now_ns):
+        message = "refused: frames of the peer arrive, so it is not off"
+        turn.emit(Reply(event.request, ok=False, message=message))
+    elif state.confirming is not None:
+        turn.emit(Reply(event.request, ok=False, message="another confirmation is being checked"))
+    else:
+        attempt = turn.attempt()
+        turn.set(confirming=Confirming(event.request, attempt))
+        turn.emit(GatherEvidence(attempt))
+
+
+def _frame_evidence(state: State, now_ns: int) -> bool:
+    """Any authentic frame counts here, also of an incarnation that does not hear us."""
+    heard = [state.stranger_heard_ns, state.view.heard_ns if state.view else None]
+    return any(at_ns is not None and now_ns - at_ns < FRAME_EVIDENCE_NS for at_ns in heard)
+
+
+def confirm_evidence(turn: Turn, event: EvidenceGathered) -> None:
+    """The virtual addresses were probed: the last live evidence that could refuse."""
+    confirming = turn.state.confirming
+    if confirming is None or confirming.attempt != event.attempt:
+        return
+    turn.set(confirming=None)
+    if event.vip_answered:
+        message = "refused: somebody still answers for a virtual address, or it cannot be probed"
+    elif _frame_evidence(turn.state, turn.now_ns):
+        message = "refused: frames of the peer arrive, so it is not off"
+    else:
+        _abandon(turn)
+        turn.pair(Fenced(turn.now_ns, Proof.OPERATOR))
+        turn.emit(Reply(confirming.request, ok=True, message="the peer counts as off"))
+        return
+    turn.emit(Reply(confirming.request, ok=False, message=message))
+
+
+def _abandon(turn: Turn) -> None:
+    if isinstance(turn.state.pair, Fencing):
+        turn.emit(AbandonFence(turn.state.pair.attempt))
+
+
+def stop_asked(turn: Turn, event: StopAsked) -> None:
+    """The first word holds, except that leaving outranks pausing."""
+    if turn.state.stopping is StopKind.LEAVE:
+        return
+    turn.set(stopping=event.kind, stop_by_ns=turn.now_ns + STOP_BUDGET_NS)
+
+
+def settle_stopping(turn: Turn) -> None:
+    """Leave when everything here is stopped and the peer knows; pause when nothing is half done."""
+    state = turn.state
+    if state.stopping is None or state.exited:
+        return
+    overdue = turn.now_ns >= state.stop_by_ns
+    busy = isinstance(state.pair, Fencing) or any(
+        isinstance(group.phase, TakingOver | Releasing)
+        or (isinstance(group.phase, Starting) and group.phase.attempt is not None)
+        for group in state.groups
+    )
+    if state.stopping is StopKind.PAUSE:
+        done = not busy or overdue
+    else:
+        done = overdue or (all_stopped(state) and _peer_took_over(turn))
+    if done:
+        if isinstance(state.pair, Fencing):
+            _abandon(turn)
+        turn.set(exited=True, beat_ns=turn.now_ns)
+
+
+def exit_now(turn: Turn) -> None:
+    """After the last heartbeat has been asked for."""
+    assert turn.state.stopping is not None
+    turn.emit(Exit(turn.state.stopping))
+
+
+def all_stopped(state: State) -> bool:
+    """Nothing of any group runs here, and nothing will be started any more."""
+    idle = all(not isinstance(g.phase, (*HOLDING, TakingOver, Wanting)) for g in state.groups)
+    return state.stopping is StopKind.LEAVE and idle
+
+
+def _peer_took_over(turn: Turn) -> bool:
+    """The peer holds every group, or is not there to take any, or had its time to do so."""
+    state = turn.state
+    if not isinstance(state.pair, Alive):
+        return True
+    since_ns = max(group.since_ns for group in state.groups)
+    if turn.now_ns - since_ns >= LEAVING_BEATS_NS:
+        return True
+    return all(
+        _peer_role(state, index) in {Role.ACTIVE, Role.TAKING_OVER}
+        for index in range(len(state.groups))
+    )

@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Everything a node knows, as one frozen value; a phase holds only what is true in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from haagent.core.effects import Effect, GroupRecord, Record
+from haagent.core.events import StopKind
+from haagent.core.reasons import Reason
+from haagent.core.settings import GroupSettings, PairSettings
+from haagent.core.wire import Body, GroupReport, Role
+
+
+class Proof(StrEnum):
+    """What says that the peer is off (S2 b and c)."""
+
+    HARDWARE = "hardware"
+    OPERATOR = "operator"
+    FORCED = "forced"
+    """The operator's word against live evidence."""
+
+
+class Grant(StrEnum):
+    """What allows a group to be started here (S2)."""
+
+    YIELDED = "yielded"
+    """The peer promised, to this very attempt, not to start it (S2 a and d)."""
+    LEFT = "left"
+    """The peer stopped everything and went away (S2 a)."""
+    PEER_OFF = "peer_off"
+    """The peer was proved off (S2 b and c)."""
+
+
+class FenceCause(StrEnum):
+    """Why the peer is shot."""
+
+    SILENCE = "silence"
+    ALONE = "alone"
+    """Never heard since the start, and lone_start_after is over (S5)."""
+    ASKED = "asked"
+    """It cannot stop a group and asks for it (S7)."""
+
+
+# Phases of the pair: what is known of the peer.
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Not heard since this agent started, or since its power was given back (S5)."""
+
+    since_ns: int
+    powered_on: bool = False
+    """We fenced it and gave it its power back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Heard, and it hears us or did so in this incarnation."""
+
+    since_ns: int
+    fence_retry_ns: int = 0
+    """A fence that the peer itself asked for is not tried before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """Silent for longer than suspect_after; evidence is being gathered."""
+
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Silent for longer than dead_after, and a gate says no."""
+
+    since_ns: int
+    cause: FenceCause
+    reasons: tuple[Reason, ...] = ()
+    retry_ns: int = 0
+    """No fence before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fencing:
+    """The power-off is ordered."""
+
+    since_ns: int
+    attempt: int
+    cause: FenceCause
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The peer is proved off."""
+
+    since_ns: int
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class PoweringOn:
+    """The takeover is over, the peer gets its power back; its being off is no proof any more."""
+
+    since_ns: int
+    attempt: int | None
+    """None between two tries."""
+    tries: int
+    retry_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The peer stopped all groups, said so, and its agent ended."""
+
+    since_ns: int
+
+
+PairPhase = Unheard | Alive | Suspect | Silent | Fencing | Fenced | PoweringOn | Left
+
+
+# Phases of a group on this node.
+
+
+@dataclass(frozen=True, slots=True)
+class Assessing:
+    """Leftovers of an earlier run are being removed (S5)."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """Not running here."""
+
+    handed_over_until_ns: int = 0
+    """After a hand-over: until then the peer goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanting:
+    """Asks the peer for a promise; only the answer to this attempt counts (S4)."""
+
+    attempt: int
+    term: int
+    switchover: bool
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """Promised the peer not to start it while that attempt of that incarnation stands."""
+
+    incarnation: int
+    attempt: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakingOver:
+    """Has a grant; the term is being made durable and the addresses probed meanwhile."""
+
+    grant: Grant
+    attempt: int
+    term: int
+    persisted: bool = False
+    probed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Resources are being started in a durable term."""
+
+    term: int
+    attempt: int | None
+    """None: waits for its next try."""
+    retry_ns: int = 0
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Holds the group."""
+
+    term: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Releasing:
+    """Stopping: addresses first, then resources in reverse."""
+
+    term: int
+    attempt: int
+    until_ns: int
+    reason: Reason | None = None
+    """Set when the group could not be held: it is then blocked here for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Could not be stopped: asks to be fenced and goes on trying (S7)."""
+
+    term: int
+    attempt: int
+    retry_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Not running here, and not to be started before retry_ns, for a named reason."""
+
+    reason: Reason
+    detail: str
+    retry_ns: int
+
+
+GroupPhase = (
+    Assessing | Standby | Wanting | Yielded | TakingOver | Starting | Active | Releasing
+    | Stuck | Blocked
+)  # fmt: skip
+HOLDING = (Assessing, Starting, Active, Releasing, Stuck)
+"""Phases in which resources of the group may run on this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One service group on this node."""
+
+    settings: GroupSettings
+    phase: GroupPhase
+    term: int = 0
+    """The highest term seen, of either node."""
+    held_term: int = 0
+    """The last term in which this node held it."""
+    since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """One heartbeat path."""
+
+    carrier: bool = True
+    counter: int = -1
+    """Of the last frame accepted on it, within the peer's incarnation."""
+    heard_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The newest thing the peer said, of the incarnation that echoed us."""
+
+    incarnation: int
+    counter: int
+    heard_ns: int
+    """When this incarnation was last heard, on any link."""
+    body: Body
+
+    def group(self, name: str) -> GroupReport | None:
+        """What the peer says of that group, None when it does not know it."""
+        for report in self.body.groups:
+            if report.name == name:
+                return report
+        return None
+
+    def role(self, name: str) -> Role | None:
+        """The peer's role for that group."""
+        report = self.group(name)
+        return report.role if report else None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Answers gathered while the peer was silent."""
+
+    asked_ns: int
+    attempt: int
+    answered: bool = False
+    connected: bool = False
+    serving: bool = False
+    vip_answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """An operator's word is being checked against the virtual addresses."""
+
+    request: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switchover:
+    """A hand-over that an operator waits for."""
+
+    request: int
+    group: int
+    to_me: bool
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a node knows."""
+
+    settings: PairSettings
+    incarnation: int
+    now_ns: int
+    """Of the last step; a gap tells of our own stall (S6)."""
+    beat_ns: int
+    """When the next heartbeat is due."""
+    pair: PairPhase
+    groups: tuple[Group, ...]
+    links: tuple[LinkState, ...]
+    wake_ns: int | None = None
+    """Something waits for the next step."""
+    last_attempt: int = 0
+    view: View | None = None
+    stranger: int = 0
+    """An incarnation heard that has not echoed us yet."""
+    stranger_heard_ns: int | None = None
+    retired: tuple[int, ...] = ()
+    """Earlier incarnations of the peer: never believed again."""
+    quiet_from_ns: int = 0
+    """Silence is not counted from before this (S6)."""
+    pause_until_ns: int = 0
+    """The peer announced that it would be silent until then."""
+    stall_ns: int = 0
+    stalled_at_ns: int = 0
+    evidence: Evidence | None = None
+    fences_ns: tuple[int, ...] = ()
+    """When power-offs were ordered, within the window (S10)."""
+    distrusted: bool = False
+    """A fence device was caught lying (S8)."""
+    fence_ready: bool | None = None
+    fence_detail: str = ""
+    maintenance: bool = False
+    maintenance_version: int = 0
+    confirming: Confirming | None = None
+    switchovers: tuple[Switchover, ...] = ()
+    stopping: StopKind | None = None
+    stop_by_ns: int = 0
+    exited: bool = False
+    refusals: tuple[tuple[str, int], ...] = ()
+    """Frames refused by the core, by name, for the counters."""
+
+    @property
+    def record(self) -> Record:
+        """What must survive this process."""
+        return Record(
+            groups=tuple(
+                (
+                    group.settings.name,
+                    GroupRecord(group.term, isinstance(group.phase, _RESUMABLE), group.held_term),
+                )
+                for group in self.groups
+            ),
+            fences_ns=self.fences_ns,
+            maintenance=self.maintenance,
+            maintenance_version=self.maintenance_version,
+        )
+
+
+_RESUMABLE = (TakingOver, Starting, Active)
+"""What a new process may take up when it finds the addresses still here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event made of the state, and what shall be done about it."""
+
+    state: State
+    effects: tuple[Effect, ...] = field(default=())
