@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The only loop: queued input first, then the clock; effects out, results back in."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+
+from haagent import host
+from haagent.config import Configuration
+from haagent.control import ControlServer
+from haagent.core.effects import Beat, Effect, Exit, Fence, Reply
+from haagent.core.events import (
+    ConfirmOffAsked,
+    DeadlinePassed,
+    Event,
+    LinkChanged,
+    MaintenanceAsked,
+    PeerHeard,
+    StopAsked,
+    StopKind,
+    SwitchoverAsked,
+)
+from haagent.core.state import HOLDING, State, Step
+from haagent.core.step import deadline_ns, start, step
+from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode
+from haagent.durable import DurableRecord
+from haagent.edges import Edges
+from haagent.history import History
+from haagent.journal import Journal
+from haagent.links.linkset import LinkSet
+from haagent.netlink import Interface, Netlink
+from haagent.status import Sources, snapshot
+
+INBOX_MAX = 10_000
+"""Events waiting; frames beyond it are dropped and counted, as the kernel would have done."""
+
+log = structlog.get_logger()
+
+
+class Agent:
+    """One node's agent: owns the state, and hands each effect to the edge that it is for."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._cluster = cluster_id(configuration.cluster)
+        self._incarnation = secrets.randbits(63) + 1
+        self._counter = 0
+        self._counts: Counter[str] = Counter()
+        self._inbox: deque[Event] = deque()
+        self._requests: dict[int, asyncio.Future[Reply]] = {}
+        self._request = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._turning = False
+        self._done: asyncio.Future[int]
+        self._state: State
+        self._alarms: dict[str, int] = {}
+        """Alarm codes and when each was first seen, monotonic ns."""
+        name = configuration.node_names[configuration.pair.me]
+        durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
+        self._record, self._same_boot = durable.load()
+        self._history = History(name, configuration.state_dir / "history.jsonl")
+        self._journal = Journal()
+        self._netlink = Netlink()
+        self._links = LinkSet(configuration.links, self._datagram, self._netlink)
+        self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
+        self._control = ControlServer(configuration.control_socket, self._asked)
+
+    async def run(self) -> int:
+        """Run until told to end.
+
+        Returns:
+            The process's exit status.
+
+        Raises:
+            EdgeError: the machine lacks what the agent cannot do without.
+        """
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        loop.set_exception_handler(self._die)
+        await self._netlink.open()
+        await self._edges.open()
+        found = await self._edges.found()
+        self._links.open(loop)
+        self._netlink.watch(self._interface_changed)
+        self._begin(found)
+        for number, kind in (
+            (signal.SIGTERM, StopKind.LEAVE),
+            (signal.SIGINT, StopKind.LEAVE),
+            (signal.SIGUSR1, StopKind.PAUSE),
+        ):
+            loop.add_signal_handler(number, self._take, StopAsked(kind))
+        await self._control.start()
+        try:
+            return await self._done
+        finally:
+            await self._control.close()
+            self._links.close()
+            await self._edges.close()
+            self._netlink.close()
+
+    def _begin(self, found: frozenset[int]) -> None:
+        for refused in host.be_punctual():
+            log.warning("agent.not_punctual", refused=refused)
+        first = start(
+            self._configuration.pair,
+            incarnation=self._incarnation,
+            now_ns=time.monotonic_ns(),
+            record=self._record,
+            same_boot=self._same_boot,
+            found=found,
+        )
+        self._state = first.state
+        log.info("agent.started", incarnation=self._incarnation, same_boot=self._same_boot)
+        for index, link in enumerate(self._configuration.links):
+            interface = self._netlink.interface(link.interface)
+            self._inbox.append(LinkChanged(index, interface.up and interface.carrier))
+        self._carry_out(first)
+        self._wake()
+
+    def _take(self, event: Event) -> None:
+        """Queue an event; it is taken in before the clock is looked at again."""
+        if len(self._inbox) >= INBOX_MAX and isinstance(event, PeerHeard):
+            self._counts["dropped"] += 1
+            return
+        self._inbox.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """All queued input, then the clock, then the next deadline (S6)."""
+        self._drain()
+        due_ns = deadline_ns(self._state)
+        while due_ns is not None and time.monotonic_ns() >= due_ns:
+            # What arrived while we were busy is older than this look at the clock.
+            self._links.drain()
+            self._drain()
+            now_ns = time.monotonic_ns()
+            due_ns = deadline_ns(self._state)
+            if due_ns is None or now_ns < due_ns:
+                break
+            self._step(DeadlinePassed(), now_ns)
+            due_ns = deadline_ns(self._state)
+        self._turning = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_ns is not None:
+            loop = asyncio.get_running_loop()
+            delay_s = max(0, due_ns - time.monotonic_ns()) / 1e9
+            self._timer = loop.call_later(delay_s, self._wake)
+
+    def _drain(self) -> None:
+        self._links.drain()
+        while self._inbox:
+            self._step(self._inbox.popleft(), time.monotonic_ns())
+
+    def _step(self, event: Event, now_ns: int) -> None:
+        before = self._state
+        result = step(before, event, now_ns)
+        self._state = result.state
+        self._journal.observe(before, event, result, now_ns)
+        if self._history.observe(before, event, result, now_ns):
+            self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
+            self._edges.write(self._save_history)
+        self._carry_out(result)
+
+    def _save_history(self) -> None:
+        try:
+            self._history.save()
+        except OSError as error:
+            log.warning("history.not_saved", reason=error.strerror)
+
+    def _carry_out(self, result: Step) -> None:
+        held = frozenset(
+            index
+            for index, group in enumerate(result.state.groups)
+            if isinstance(group.phase, HOLDING)
+        )
+        for effect in result.effects:
+            self._begin_effect(effect, held)
+
+    def _begin_effect(self, effect: Effect, held: frozenset[int]) -> None:
+        match effect:
+            case Beat():
+                self._send(effect)
+            case Reply():
+                waiting = self._requests.pop(effect.request, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(effect)
+            case Exit():
+                log.info("agent.exits", kind=effect.kind.value)
+                if not self._done.done():
+                    self._done.set_result(0)
+            case _:
+                if isinstance(effect, Fence) and self._state.view is not None:
+                    self._know_identity(self._state.view.body.host_identity)
+                self._edges.carry_out(effect, held)
+
+    def _send(self, beat: Beat) -> None:
+        keys, me = self._configuration.keys, self._configuration.pair.me
+        for index in range(len(self._configuration.links)):
+            self._counter += 1
+            frame = Frame(me, index, self._incarnation, self._counter, beat.body)
+            data = encode(
+                frame, cluster=self._cluster, key_id=keys.send, key=keys.secrets[keys.send]
+            )
+            self._links.send(index, data)
+
+    def _datagram(self, link: int, data: bytes, heard_ns: int) -> None:
+        keys, me = self._configuration.keys, self._configuration.pair.me
+        try:
+            frame = decode(data, cluster=self._cluster, keys=keys.secrets, me=me)
+        except DecodeError as error:
+            self._counts[f"refused_{error.refusal}"] += 1
+            return
+        self._counts["frames"] += 1
+        self._take(PeerHeard(link, min(heard_ns, time.monotonic_ns()), frame))
+
+    def _know_identity(self, identity: bytes) -> None:
+        if any(identity):
+            self._edges.expect_identity(identity)
+
+    def _interface_changed(self, before: Interface, now: Interface) -> None:
+        for index, link in enumerate(self._configuration.links):
+            if link.interface == now.name and (before.up and before.carrier) != (
+                now.up and now.carrier
+            ):
+                self._take(LinkChanged(index, now.up and now.carrier))
+
+    async def _asked(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """Answer one request from the control socket."""
+        match request.get("verb"):
+            case "status":
+                return {"ok": True, "message": "", "data": self._status()}
+            case "history":
+                limit = request.get("limit", 20)
+                records = list(self._history.records)
+                kept = records[-limit:] if isinstance(limit, int) and limit > 0 else records
+                return {"ok": True, "message": "", "data": kept}
+            case "switchover":
+                return await self._asked_for_switchover(request.get("group"))
+            case "maintenance" if isinstance(request.get("on"), bool):
+                return await self._submit(
+                    MaintenanceAsked(self._next_request(), on=bool(request["on"]))
+                )
+            case "confirm-off":
+                force = request.get("force") is True
+                return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
+            case verb:
+                return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
+
+    async def _asked_for_switchover(self, name: object) -> Mapping[str, object]:
+        names = [group.name for group in self._configuration.pair.groups]
+        if name is not None and name not in names:
+            message = f"no group {name}; there are: {', '.join(names)}"
+            return {"ok": False, "message": message, "data": None}
+        index = None if name is None else names.index(str(name))
+        return await self._submit(SwitchoverAsked(self._next_request(), index))
+
+    def _next_request(self) -> int:
+        self._request += 1
+        return self._request
+
+    async def _submit(
+        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked
+    ) -> Mapping[str, object]:
+        """Put an operator's wish to the core and wait for its answer."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._requests[event.request] = waiting
+        log.info("operator.asked", cause=type(event).__name__, request=event.request)
+        self._take(event)
+        reply = await waiting
+        log.info("operator.answered", request=event.request, ok=reply.ok, message=reply.message)
+        return {"ok": reply.ok, "message": reply.message, "data": None}
+
+    def _status(self) -> dict[str, object]:
+        now_ns = time.monotonic_ns()
+        counters = dict(self._counts)
+        for name, count in self._state.refusals:
+            counters[f"refused_{name}"] = counters.get(f"refused_{name}", 0) + count
+        data = snapshot(
+            Sources(
+                self._configuration,
+                self._state,
+                self._links.states(),
+                self._edges.fence.readiness,
+                counters,
+                now_ns,
+            )
+        )
+        codes = {alarm["code"] for alarm in data["alarms"]}
+        self._alarms = {code: self._alarms.get(code, now_ns) for code in codes}
+        for alarm in data["alarms"]:
+            alarm["since_s"] = (now_ns - self._alarms[alarm["code"]]) / 1e9
+        return data
+
+    def _die(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """A bug in a task or callback: end, so that systemd starts us into a known state."""
+        error = context.get("exception")
+        if not self._done.done():
+            broken = error if isinstance(error, Exception) else RuntimeError(context["message"])
+            self._done.set_exception(broken)
+
+
+def run(configuration: Configuration) -> int:
+    """Run the agent of one node until it is told to end.
+
+    Returns:
+        The process's exit status.
+
+    Raises:
+        EdgeError: the machine lacks what the agent cannot do without.
+    """
+    configuration.state_dir.mkdir(parents=True, exist_ok=True)
+    return asyncio.run(Agent(configuration).run())

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Carries effects out and brings their results back as events, each with its attempt (S4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import ip_address
+from uuid import UUID
+
+import structlog
+
+from fencing.client import Readiness
+from fencing.levels import Fence as FenceLevels
+from haagent.config import Configuration
+from haagent.core.effects import (
+    AbandonFence,
+    Announce,
+    Fence,
+    GatherEvidence,
+    Persist,
+    PowerOn,
+    ProbeVip,
+    StartGroup,
+    StopGroup,
+)
+from haagent.core.events import (
+    Event,
+    EvidenceGathered,
+    FenceFinished,
+    FenceReadied,
+    GroupLost,
+    GroupStarted,
+    GroupStartFailed,
+    GroupStopFailed,
+    GroupStopped,
+    Persisted,
+    PersistFailed,
+    PowerOnFinished,
+    VipProbed,
+    VipProbeFailed,
+)
+from haagent.durable import DurableError, DurableRecord
+from haagent.errors import EdgeError
+from haagent.netlink import Netlink
+from haagent.references import reachable
+from haagent.serving import tcp_answers
+from haagent.vip import Vip
+from haagent.vip.frames import FrameShelf
+from haagent.vip.holder import VipHolder
+from haagent.vip.prober import VipProber
+
+PROBE_WINDOW_S = 0.02
+"""A neighbour on a LAN answers within a millisecond; this is what a takeover can spare."""
+EVIDENCE_S = 0.3
+"""Evidence must be there between suspect_after and dead_after."""
+
+EdgeEffect = (
+    GatherEvidence
+    | Fence
+    | AbandonFence
+    | PowerOn
+    | Persist
+    | ProbeVip
+    | StartGroup
+    | StopGroup
+    | Announce
+)
+log = structlog.get_logger()
+
+
+class Edges:
+    """Everything the core can have done, beside heartbeats and replies.
+
+    Args:
+        configuration: Of this node.
+        netlink: Opened before, closed after this.
+        durable: The record's file.
+        take: Gets every event, on the loop.
+        note: Gets moments that only an edge knows: group, name, monotonic ns.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        netlink: Netlink,
+        durable: DurableRecord,
+        take: Callable[[Event], None],
+        note: Callable[[int, str, int], None],
+    ) -> None:
+        self._configuration = configuration
+        self._durable = durable
+        self._take = take
+        self._note = note
+        names = [group.name for group in configuration.pair.groups]
+        self._vips: tuple[tuple[Vip, ...], ...] = tuple(configuration.vips[n] for n in names)
+        everything = [vip for vips in self._vips for vip in vips]
+        self._frames = FrameShelf(netlink, everything)
+        self.holder = VipHolder(netlink, self._frames, self._vip_lost)
+        self._prober = VipProber(netlink, self._frames)
+        peer_devices = configuration.devices[configuration.pair.peer]
+        self.fence = FenceLevels(peer_devices, on_readiness=self._fence_readied)
+        self._disk = ThreadPoolExecutor(1, "disk")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fencing: asyncio.Task[None] | None = None
+        self._working: dict[int, asyncio.Task[None]] = {}
+        """The start or stop that a group is in."""
+
+    async def open(self) -> None:
+        """Get everything ready that a takeover needs, so that it opens and imports nothing.
+
+        Raises:
+            EdgeError: no packet sockets, for instance.
+        """
+        await self._frames.open()
+        self.holder.open()
+        self._prober.start([vip for vips in self._vips for vip in vips])
+        await self.fence.start()
+
+    async def close(self) -> None:
+        """Log out of every device, stop announcing; addresses stay as they are."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._prober.close()
+        self.holder.close()
+        self._frames.close()
+        self._disk.shutdown()
+        await self.fence.close()
+
+    async def found(self) -> frozenset[int]:
+        """Groups of which every address is configured on this host now."""
+        present = await self.holder.present([vip for vips in self._vips for vip in vips])
+        return frozenset(i for i, vips in enumerate(self._vips) if vips and present >= set(vips))
+
+    def carry_out(self, effect: EdgeEffect, held: frozenset[int]) -> None:
+        """Begin an effect; its result comes as an event.
+
+        Args:
+            effect: What to do.
+            held: Groups that this node holds, whose probes say nothing about the peer.
+        """
+        match effect:
+            case GatherEvidence():
+                self._spawn(self._gather(effect.attempt, held))
+            case Fence():
+                self._fencing = self._spawn(self._power_off(effect.attempt))
+            case AbandonFence():
+                if self._fencing is not None:
+                    self._fencing.cancel()
+            case PowerOn():
+                self._spawn(self._power_on(effect.attempt))
+            case Persist():
+                self._spawn(self._persist(effect))
+            case ProbeVip():
+                self._spawn(self._probe(effect))
+            case StartGroup():
+                self._replace_work(effect.group, self._start(effect))
+            case StopGroup():
+                self._replace_work(effect.group, self._stop(effect))
+            case Announce():
+                self.holder.announce()
+
+    def expect_identity(self, identity: bytes) -> None:
+        """The peer said which machine it is: its fence devices must say the same."""
+        self.fence.expect_identity(UUID(bytes=identity))
+
+    def write(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """Run something that touches the disk, after everything written before."""
+        return asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A bug of ours: the process dies of it and systemd starts it anew.
+            task.get_loop().call_exception_handler(
+                {"message": "an edge failed", "exception": task.exception()}
+            )
+
+    def _replace_work(self, group: int, work: Coroutine[None, None, None]) -> None:
+        """A stop ends the start it finds; two never run side by side for one group."""
+        before = self._working.get(group)
+        if before is not None:
+            before.cancel()
+        self._working[group] = self._spawn(self._after(before, work))
+
+    async def _after(
+        self, before: asyncio.Task[None] | None, work: Coroutine[None, None, None]
+    ) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        await work
+
+    async def _start(self, effect: StartGroup) -> None:
+        try:
+            times = await self.holder.claim(self._vips[effect.group])
+        except EdgeError as error:
+            self._take(GroupStartFailed(effect.group, effect.attempt, str(error)))
+            return
+        self._note(effect.group, "vip_added", times.added_ns)
+        if times.announced_ns is not None:
+            self._note(effect.group, "announced", times.announced_ns)
+        self._take(GroupStarted(effect.group, effect.attempt))
+
+    async def _stop(self, effect: StopGroup) -> None:
+        try:
+            await self.holder.release(self._vips[effect.group])
+        except EdgeError as error:
+            self._take(GroupStopFailed(effect.group, effect.attempt, str(error)))
+        else:
+            self._take(GroupStopped(effect.group, effect.attempt))
+
+    async def _probe(self, effect: ProbeVip) -> None:
+        try:
+            answers = await self._prober.probe(self._vips[effect.group], PROBE_WINDOW_S)
+        except EdgeError as error:
+            self._take(VipProbeFailed(effect.group, effect.attempt, str(error)))
+            return
+        answered = answers[0].mac.hex(":") if answers else None
+        self._take(VipProbed(effect.group, effect.attempt, answered))
+
+    async def _gather(self, attempt: int, held: frozenset[int]) -> None:
+        """All answers at once, within EVIDENCE_S."""
+        foreign = [vip for i, vips in enumerate(self._vips) if i not in held for vip in vips]
+        probes = [
+            tcp_answers(ip_address(host), port, timeout_s=EVIDENCE_S)
+            for i, group in enumerate(self._configuration.pair.groups)
+            if i not in held
+            for host, port in [self._configuration.probes.get(group.name, ("", 0))]
+            if host
+        ]
+        connected, answered, *serving = await asyncio.gather(
+            self._connected(), self._answered(foreign), *probes
+        )
+        self._take(
+            EvidenceGathered(
+                attempt, connected=connected, serving=any(serving), vip_answered=answered
+            )
+        )
+
+    async def _connected(self) -> bool:
+        """Whether a reference answers; without references the links' carriers decide alone."""
+        references = self._configuration.references
+        if not references:
+            return True
+        try:
+            return await reachable(references, timeout_s=EVIDENCE_S)
+        except EdgeError as error:
+            log.warning("references.not_asked", reason=str(error))
+            return False
+
+    async def _answered(self, vips: list[Vip]) -> bool:
+        """Whether somebody else answers for one of these; not knowing counts as yes (S3)."""
+        try:
+            return bool(vips and await self._prober.probe(vips, PROBE_WINDOW_S))
+        except EdgeError as error:
+            log.warning("vip.not_probed", reason=str(error))
+            return True
+
+    async def _persist(self, effect: Persist) -> None:
+        try:
+            await self.write(partial(self._durable.store, effect.record))
+        except DurableError as error:
+            log.warning("record.not_durable", reason=str(error))
+            self._take(PersistFailed(effect.attempt, str(error)))
+        else:
+            self._take(Persisted(effect.attempt))
+
+    async def _power_off(self, attempt: int) -> None:
+        report = await self.fence.off()
+        for step in report.steps:
+            log.info(
+                "fence.device_answered",
+                attempt=attempt,
+                device=step.device,
+                level=step.level,
+                outcome=step.outcome.value,
+                detail=step.detail,
+                ordered_ns=step.ordered_ns,
+                read_off_ns=step.read_off_ns,
+                took_ms=(step.finished_ns - step.started_ns) / 1e6,
+            )
+        self._take(FenceFinished(attempt, report.outcome, report.detail))
+
+    async def _power_on(self, attempt: int) -> None:
+        report = await self.fence.on()
+        self._take(PowerOnFinished(attempt, report.ok, report.detail))
+
+    def _fence_readied(self, readiness: Readiness) -> None:
+        log.debug("fence.checked", device=readiness.device, ready=readiness.ready)
+        ready, detail = levels_ready(self.fence.readiness)
+        self._take(FenceReadied(ready, detail))
+
+    def _vip_lost(self, vip: Vip, reason: str) -> None:
+        for index, vips in enumerate(self._vips):
+            if vip in vips:
+                self._take(GroupLost(index, f"{vip.address}: {reason}"))
+
+
+def levels_ready(devices: tuple[Readiness, ...]) -> tuple[bool, str]:
+    """Whether at least one whole level could prove the peer off now, and else why not."""
+    levels: dict[int, list[Readiness]] = {}
+    for device in devices:
+        levels.setdefault(device.level, []).append(device)
+    ready = any(all(device.ready for device in level) for level in levels.values())
+    faults = [f"{device.device}: {device.detail}" for device in devices if not device.ready]
+    return ready, "; ".join(faults)

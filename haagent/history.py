@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each failover and hand-over with the time of its phases, read off the core's own steps."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from haagent.core.effects import Fence, PowerOn
+from haagent.core.events import Event, FenceFinished, PowerOnFinished
+from haagent.core.state import (
+    Active,
+    Alive,
+    Fenced,
+    Fencing,
+    Grant,
+    Silent,
+    Starting,
+    State,
+    Step,
+    Suspect,
+    TakingOver,
+)
+
+KEPT_MAX = 200
+"""Records in memory and, by rewriting at the start, in the file."""
+
+
+@dataclass(slots=True)
+class Story:
+    """A takeover in the making: named moments, monotonic ns."""
+
+    group: str
+    kind: str = "start"
+    reason: str = ""
+    term: int = 0
+    marks: dict[str, int] = field(default_factory=dict)
+    outcome: str | None = None
+
+    def mark(self, name: str, at_ns: int) -> None:
+        """Note a moment; the first one of its name counts."""
+        self.marks.setdefault(name, at_ns)
+
+
+class History:
+    """Watches every step; a finished record is a JSON object, see record()."""
+
+    def __init__(self, node: str, path: Path) -> None:
+        """Read what earlier agents left.
+
+        Args:
+            node: Our name.
+            path: A file of JSON lines; unreadable lines are left out.
+        """
+        self._node = node
+        self._path = path
+        self.records: deque[dict[str, object]] = deque(_load(path), maxlen=KEPT_MAX)
+        self._silence: dict[str, int] = {}
+        """Moments of the peer's present silence, shared by all groups."""
+        self._stories: dict[int, Story] = {}
+        self._open: list[tuple[Story, dict[str, object]]] = []
+        """Finished takeovers whose peer has not come back yet."""
+
+    def observe(self, before: State, event: Event, step: Step, now_ns: int) -> bool:
+        """Take one step in.
+
+        Returns:
+            Whether a record was finished or completed: save() is then due.
+        """
+        self._observe_pair(before, step, now_ns)
+        changed = self._observe_aftermath(before, event, step, now_ns)
+        for index, group in enumerate(step.state.groups):
+            was = before.groups[index].phase
+            if type(was) is not type(group.phase) or isinstance(event, FenceFinished):
+                changed |= self._observe_group(index, before, step.state, now_ns)
+        return changed
+
+    def note(self, index: int, name: str, at_ns: int) -> None:
+        """A moment that only an edge knows: vip_added, announced."""
+        if index in self._stories:
+            self._stories[index].mark(name, at_ns)
+
+    def _observe_pair(self, before: State, step: Step, now_ns: int) -> None:
+        was, phase = before.pair, step.state.pair
+        if isinstance(phase, Suspect) and not isinstance(was, Suspect):
+            assert step.state.view is not None
+            self._silence = {"last_frame": step.state.view.heard_ns, "suspect": now_ns}
+        if isinstance(phase, Silent) and not isinstance(was, Silent):
+            self._silence.setdefault("gates", now_ns)
+        if any(isinstance(effect, Fence) for effect in step.effects):
+            self._silence["fence_ordered"] = now_ns
+        if isinstance(phase, Fenced) and not isinstance(was, Fenced):
+            self._silence["confirmed_off"] = now_ns
+        if isinstance(phase, Alive) and not isinstance(was, Alive | Fencing):
+            self._silence = {}
+
+    def _observe_group(self, index: int, before: State, state: State, now_ns: int) -> bool:
+        group = state.groups[index]
+        match group.phase:
+            case TakingOver(grant=grant, term=term):
+                story = Story(group.settings.name, term=term)
+                if grant is Grant.PEER_OFF:
+                    story.kind, story.marks = "failover", dict(self._silence)
+                elif before.groups[index].held_term or _peer_held(before, group.settings.name):
+                    story.kind = "switchover"
+                story.mark("granted", now_ns)
+                self._stories[index] = story
+            case Starting() if index in self._stories:
+                self._stories[index].mark("start_ordered", now_ns)
+            case Active() if index in self._stories:
+                story = self._stories.pop(index)
+                story.mark("active", now_ns)
+                record = self._record(story, "completed")
+                self.records.append(record)
+                self._open.append((story, record))
+                return True
+            case _ if index in self._stories:
+                story = self._stories.pop(index)
+                story.reason = type(group.phase).__name__.lower()
+                self.records.append(self._record(story, "abandoned"))
+                return True
+            case _:
+                pass
+        return False
+
+    def _observe_aftermath(self, before: State, event: Event, step: Step, now_ns: int) -> bool:
+        """The peer's power and return complete the records of its failover."""
+        name = None
+        if any(isinstance(effect, PowerOn) for effect in step.effects):
+            name = "power_on_ordered"
+        elif isinstance(event, PowerOnFinished) and event.ok:
+            name = "power_on"
+        elif isinstance(step.state.pair, Alive) and not isinstance(before.pair, Alive):
+            name = "peer_back"
+        if name is None or not self._open:
+            return False
+        for story, record in self._open:
+            story.mark(name, now_ns)
+            record.update(_times(story))
+        if name == "peer_back":
+            self._open.clear()
+        return True
+
+    def _record(self, story: Story, outcome: str) -> dict[str, object]:
+        last = self.records[-1]["id"] if self.records else 0
+        assert isinstance(last, int)
+        return {
+            "id": last + 1,
+            "kind": story.kind,
+            "group": story.group,
+            "node": self._node,
+            "term": story.term,
+            "outcome": outcome,
+            "reason": story.reason,
+            **_times(story),
+        }
+
+    def stamp(self, when: str) -> None:
+        """Give the newest record its wall time, which is only for people."""
+        self.records[-1].setdefault("when", when)
+
+    def save(self) -> None:
+        """Write all records; called in a thread, since it touches the disk.
+
+        Raises:
+            OSError: the history is not worth more than a line in the log.
+        """
+        text = "".join(json.dumps(record) + "\n" for record in tuple(self.records))
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self._path)
+
+
+def _peer_held(before: State, group: str) -> bool:
+    report = before.view.group(group) if before.view else None
+    return report is not None and report.held_term > 0
+
+
+def _times(story: Story) -> dict[str, object]:
+    """Phases in order, each since the one before, and the moments themselves."""
+    ordered = sorted(story.marks.items(), key=lambda mark: mark[1])
+    phases = [
+        {"name": name, "ms": round((at_ns - before_ns) / 1e6, 3)}
+        for (_, before_ns), (name, at_ns) in pairwise(ordered)
+    ]
+    until_ns = story.marks.get("active", ordered[-1][1])
+    return {
+        "phases": phases,
+        "total_ms": round((until_ns - ordered[0][1]) / 1e6, 3),
+        "marks_ns": dict(ordered),
+    }
+
+
+def _load(path: Path) -> Iterable[dict[str, object]]:
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines[-KEPT_MAX:]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("id"), int):
+            yield record

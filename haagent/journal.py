@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The log of the core's steps: every change of phase and every order, none of the heartbeats."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import structlog
+
+from haagent.core.effects import Beat, Persist, Reply
+from haagent.core.events import DeadlinePassed, Event, PeerHeard
+from haagent.core.state import GroupPhase, PairPhase, State, Step
+
+PAIR_CHANGED = "pair.changed"
+GROUP_CHANGED = "group.changed"
+EVENT_TAKEN = "core.took"
+EFFECT_ORDERED = "core.ordered"
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Tells each step that changed something, with its monotonic time."""
+
+    def observe(self, before: State, event: Event, step: Step, now_ns: int) -> None:
+        """Log one step; quiet ones cost nothing but the comparison."""
+        cause = type(event).__name__
+        if not isinstance(event, PeerHeard | DeadlinePassed):
+            log.info(EVENT_TAKEN, at_ns=now_ns, cause=cause, **_facts(event))
+        if type(before.pair) is not type(step.state.pair) or _reasons(before) != _reasons(
+            step.state
+        ):
+            log.info(
+                PAIR_CHANGED,
+                at_ns=now_ns,
+                cause=cause,
+                before=_name(before.pair),
+                after=_name(step.state.pair),
+                reasons=_reasons(step.state),
+            )
+        for was, group in zip(before.groups, step.state.groups, strict=True):
+            if type(was.phase) is not type(group.phase):
+                log.info(
+                    GROUP_CHANGED,
+                    at_ns=now_ns,
+                    cause=cause,
+                    group=group.settings.name,
+                    before=_name(was.phase),
+                    after=_name(group.phase),
+                    term=group.term,
+                )
+        for effect in step.effects:
+            if not isinstance(effect, Beat | Persist | Reply):
+                name = type(effect).__name__
+                log.info(EFFECT_ORDERED, at_ns=now_ns, effect=name, **_facts(effect))
+
+
+def _name(phase: PairPhase | GroupPhase) -> str:
+    return type(phase).__name__.lower()
+
+
+def _reasons(state: State) -> list[str]:
+    return [reason.code for reason in getattr(state.pair, "reasons", ())]
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    """The fields of an event or effect; its `group` is a number and named so."""
+    facts = {field.name: getattr(value, field.name) for field in fields(value)}
+    if "group" in facts:
+        facts["group_index"] = facts.pop("group")
+    return facts

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent says of itself: would a takeover work right now, and if not, why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from fencing.client import Readiness
+from haagent.config import Configuration
+from haagent.core.beat import not_promotable, role
+from haagent.core.detector import silence_ns
+from haagent.core.gates import configuration_agrees, standing_reasons
+from haagent.core.operator import peer_hears_us
+from haagent.core.reasons import Reason
+from haagent.core.state import HOLDING, Active, Alive, Blocked, Group, Left, Silent, State
+from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
+from haagent.links.linkset import LinkState as PathState
+
+STALL_WARN_MS = 200
+"""A loop that was this late eats a fifth of the default dead_after."""
+
+Reasons = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything a status is made of."""
+
+    configuration: Configuration
+    state: State
+    paths: Sequence[PathState]
+    devices: Sequence[Readiness]
+    counters: Mapping[str, int]
+    now_ns: int
+
+
+def snapshot(sources: Sources) -> dict[str, Any]:
+    """The status as JSON data; alarms are codes and texts without their age."""
+    state, names = sources.state, sources.configuration.node_names
+    reasons = takeover_reasons(sources)
+    links = [_link(sources, index) for index in range(len(sources.paths))]
+    alarms = _alarms(sources, links)
+    homeless = [g.settings.name for g in state.groups if not _active_somewhere(state, g)]
+    critical = bool(reasons or homeless)
+    return {
+        "cluster": sources.configuration.cluster,
+        "node": names[state.settings.me],
+        "peer": names[state.settings.peer],
+        "version": version("haagent"),
+        "condition": "critical" if critical else "degraded" if alarms else "fine",
+        "takeover": {"possible": not reasons, "reasons": reasons},
+        "peer_state": _peer(sources),
+        "groups": [_group(sources, group) for group in state.groups],
+        "links": links,
+        "fence": [_device(sources, device) for device in sources.devices],
+        "alarms": alarms,
+        "maintenance": state.maintenance,
+        "stall_ms_max": state.stall_ns / 1e6,
+        "counters": dict(sources.counters),
+    }
+
+
+def takeover_reasons(sources: Sources) -> Reasons:
+    """Why neither node could take over from the other now, as far as this one can tell.
+
+    A node that holds a group asks whether the peer could take it; a node that does not,
+    whether it could itself.
+    """
+    state = sources.state
+    reasons = [_reason(reason) for reason in standing_reasons(state, sources.now_ns)]
+    if not isinstance(state.pair, Alive):
+        reasons.append({"code": "peer_not_there", "text": _peer_text(state)})
+        if isinstance(state.pair, Silent):
+            reasons += [_reason(reason) for reason in state.pair.reasons]
+        return _unique(reasons)
+    if not peer_hears_us(state):
+        reasons.append(_reason(Reason.PEER_DOES_NOT_HEAR_US))
+    for group in state.groups:
+        reasons += _group_reasons(state, group)
+    return _unique(reasons)
+
+
+def _group_reasons(state: State, group: Group) -> Reasons:
+    assert state.view is not None
+    name = group.settings.name
+    if isinstance(group.phase, HOLDING):
+        report = state.view.group(name)
+        if report is None or report.promotable:
+            return []
+        known = report.reason in set(Reason)
+        why = Reason(report.reason).text if known else "it does not say why"
+        return [{"code": "peer_not_promotable", "text": f"the peer cannot take {name}: {why}"}]
+    reasons = []
+    own = not_promotable(state, group)
+    if own is not None:
+        reasons.append({"code": own.code, "text": f"{name}: {own.text}"})
+    if state.fence_ready is not True:
+        text = state.fence_detail or "not checked yet"
+        reasons.append({"code": Reason.FENCE_NOT_READY.code, "text": f"cannot fence: {text}"})
+    return reasons
+
+
+def _unique(reasons: Reasons) -> Reasons:
+    return list({reason["code"] + reason["text"]: reason for reason in reasons}.values())
+
+
+def _reason(reason: Reason) -> dict[str, str]:
+    return {"code": reason.code, "text": reason.text}
+
+
+def _peer_text(state: State) -> str:
+    if isinstance(state.pair, Left):
+        return "the peer's agent was stopped in good order"
+    return f"the peer is not there ({type(state.pair).__name__.lower()})"
+
+
+def _active_somewhere(state: State, group: Group) -> bool:
+    if isinstance(group.phase, Active):
+        return True
+    view = state.view
+    there = isinstance(state.pair, Alive) and view is not None
+    return there and view is not None and view.role(group.settings.name) is Role.ACTIVE
+
+
+def _peer(sources: Sources) -> dict[str, Any]:
+    state, now_ns = sources.state, sources.now_ns
+    view = state.view
+    blocked = state.pair.reasons if isinstance(state.pair, Silent) else ()
+    return {
+        "phase": type(state.pair).__name__.lower(),
+        "since_s": (now_ns - state.pair.since_ns) / 1e9,
+        "heard_ms_ago": None if view is None else (now_ns - view.heard_ns) / 1e6,
+        "hears_us": None if view is None else peer_hears_us(state),
+        "silent_ms": silence_ns(state, now_ns) / 1e6,
+        "stall_ms": None if view is None else view.body.stall_ms,
+        "blocked": [_reason(reason) for reason in blocked],
+    }
+
+
+def _group(sources: Sources, group: Group) -> dict[str, Any]:
+    state, name = sources.state, group.settings.name
+    view = state.view
+    theirs = view.role(name) if view and isinstance(state.pair, Alive) else None
+    phase = group.phase
+    blocked = None
+    if isinstance(phase, Blocked):
+        text = f"{phase.reason.text} ({phase.detail})" if phase.detail else phase.reason.text
+        blocked = {"code": phase.reason.code, "text": text}
+    return {
+        "name": name,
+        "role": role(phase).name.lower(),
+        "term": group.term,
+        "peer_role": None if theirs is None else theirs.name.lower(),
+        "since_s": (sources.now_ns - group.since_ns) / 1e9,
+        "preferred": sources.configuration.node_names[group.settings.preferred],
+        "vips": [str(vip.address) for vip in sources.configuration.vips[name]],
+        "blocked": blocked,
+    }
+
+
+def _link(sources: Sources, index: int) -> dict[str, Any]:
+    state, path = sources.state, sources.paths[index]
+    link, mine = sources.configuration.links[index], state.links[index]
+    limit_ms = state.settings.timing.suspect_after_ns / 1e6
+    heard_ms = None if mine.heard_ns is None else (sources.now_ns - mine.heard_ns) / 1e6
+    hears_us = _hears_us(_link_report(state, index), limit_ms)
+    if not path.up:
+        word, detail = "down", path.reason
+    elif heard_ms is None or heard_ms > limit_ms:
+        word, detail = "degraded", "the peer is not heard here"
+        if hears_us:
+            detail = "one-way: the peer hears us here, we do not hear it"
+    elif hears_us is False:
+        word, detail = "degraded", "one-way: we hear the peer here, it does not hear us"
+    else:
+        word, detail = "up", ""
+    return {
+        "name": link.name,
+        "interface": link.interface,
+        "kind": "switched" if link.switched else "direct",
+        "transport": "unicast" if link.group is None else "multicast",
+        "state": word,
+        "heard_ms_ago": heard_ms,
+        "peer_hears_us": hears_us,
+        "detail": detail,
+    }
+
+
+def _link_report(state: State, index: int) -> LinkReport | None:
+    if state.view is None or not isinstance(state.pair, Alive):
+        return None
+    links = state.view.body.links
+    return links[index] if index < len(links) else None
+
+
+def _hears_us(report: LinkReport | None, limit_ms: float) -> bool | None:
+    if report is None:
+        return None
+    return report.age_ms != AGE_NEVER_MS and report.age_ms <= limit_ms
+
+
+def _device(sources: Sources, device: Readiness) -> dict[str, Any]:
+    checked = device.checked_monotonic_ns
+    return {
+        "device": device.device,
+        "node": sources.configuration.node_names[sources.state.settings.peer],
+        "level": device.level,
+        "ready": device.ready,
+        "power": device.power.value,
+        "checked_s_ago": None if checked is None else (sources.now_ns - checked) / 1e9,
+        "detail": device.detail,
+    }
+
+
+def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
+    """Everything a person should look at, whether or not a takeover would work."""
+    state = sources.state
+    alarms = [_reason(reason) for reason in standing_reasons(state, sources.now_ns)]
+    if not isinstance(state.pair, Alive):
+        alarms.append({"code": "peer_not_there", "text": _peer_text(state)})
+    for link in links:
+        if link["state"] != "up":
+            text = f"link {link['name']}: {link['detail']}"
+            alarms.append({"code": f"link_{link['name']}", "text": text})
+    for device in sources.devices:
+        if not device.ready:
+            text = f"fence device {device.device}: {device.detail or 'not checked yet'}"
+            alarms.append({"code": f"fence_{device.device}", "text": text})
+    if isinstance(state.pair, Alive) and not configuration_agrees(state):
+        alarms.append(_reason(Reason.CONFIGURATION_DIFFERS))
+    for group in state.groups:
+        if not _active_somewhere(state, group):
+            text = f"{group.settings.name} is active nowhere"
+            alarms.append({"code": f"inactive_{group.settings.name}", "text": text})
+    alarms += _lateness(state)
+    return list({alarm["code"]: alarm for alarm in alarms}.values())
+
+
+def _lateness(state: State) -> Reasons:
+    """The peer slow, or we slow: warned with figures; nobody is shot for it."""
+    alarms = []
+    if state.stall_ns / 1e6 >= STALL_WARN_MS:
+        text = f"this agent was late by {state.stall_ns // 1_000_000} ms"
+        alarms.append({"code": "late", "text": text})
+    if state.view is not None and state.view.body.stall_ms >= STALL_WARN_MS:
+        text = f"the peer's agent was late by {state.view.body.stall_ms} ms"
+        alarms.append({"code": "peer_late", "text": text})
+    return alarms
