@@ -33,6 +33,7 @@ from haagent.core.step import deadline_ns, start, step
 from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
+from haagent.errors import EdgeError
 from haagent.history import History
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
@@ -323,5 +324,9 @@ def run(configuration: Configuration) -> int:
     Raises:
         EdgeError: the machine lacks what the agent cannot do without.
     """
-    configuration.state_dir.mkdir(parents=True, exist_ok=True)
+    for directory in (configuration.state_dir, configuration.control_socket.parent):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgeError(f"{directory}: {error.strerror}") from error
     return asyncio.run(Agent(configuration).run())

@@ -102,6 +102,7 @@ class Edges:
         self._prober = VipProber(netlink, self._frames)
         peer_devices = configuration.devices[configuration.pair.peer]
         self.fence = FenceLevels(peer_devices, on_readiness=self._fence_readied)
+        self._fence_judged: tuple[bool, str] | None = None
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
         self._fencing: asyncio.Task[None] | None = None
@@ -296,8 +297,10 @@ class Edges:
 
     def _fence_readied(self, readiness: Readiness) -> None:
         log.debug("fence.checked", device=readiness.device, ready=readiness.ready)
-        ready, detail = levels_ready(self.fence.readiness)
-        self._take(FenceReadied(ready, detail))
+        judged = levels_ready(self.fence.readiness)
+        if judged != self._fence_judged:
+            self._fence_judged = judged
+            self._take(FenceReadied(*judged))
 
     def _vip_lost(self, vip: Vip, reason: str) -> None:
         for index, vips in enumerate(self._vips):

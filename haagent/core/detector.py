@@ -37,15 +37,19 @@ def judge_self(turn: Turn) -> None:
     The core is woken every interval, so a gap as long as suspect_after is a stall, of this
     process or of the whole machine.
     """
-    gap_ns = turn.now_ns - turn.state.now_ns
+    state, now_ns = turn.state, turn.now_ns
+    gap_ns = now_ns - state.now_ns
     assert gap_ns >= 0
     late = gap_ns >= turn.timing.suspect_after_ns
-    if late:
-        turn.set(quiet_from_ns=turn.now_ns)
-    forgotten = turn.now_ns - turn.state.stalled_at_ns > STALL_MEMORY_NS
-    if late or gap_ns > turn.state.stall_ns or forgotten:
-        turn.set(stall_ns=gap_ns, stalled_at_ns=turn.now_ns)
-    turn.set(now_ns=turn.now_ns)
+    worst = gap_ns > state.stall_ns or now_ns - state.stalled_at_ns > STALL_MEMORY_NS
+    # One change of the state, not four: this runs thirty times a second for a lifetime.
+    turn.set(
+        now_ns=now_ns,
+        wake_ns=None,
+        quiet_from_ns=now_ns if late else state.quiet_from_ns,
+        stall_ns=gap_ns if worst else state.stall_ns,
+        stalled_at_ns=now_ns if worst else state.stalled_at_ns,
+    )
 
 
 def silence_ns(state: State, now_ns: int) -> int:
@@ -98,14 +102,19 @@ def _note(turn: Turn, event: PeerHeard) -> None:
     frame, view = event.frame, turn.state.view
     assert view is not None
     links = list(turn.state.links)
-    links[event.link] = replace(links[event.link], counter=frame.counter, heard_ns=event.heard_ns)
+    links[event.link] = LinkState(links[event.link].carrier, frame.counter, event.heard_ns)
     heard_ns = max(view.heard_ns, event.heard_ns)
-    if frame.counter > view.counter:
-        view = replace(view, counter=frame.counter, body=frame.body)
+    pause_until_ns = turn.state.pause_until_ns
+    newest = frame.counter > view.counter
+    if newest:
         pause_ns = min(frame.body.pausing_ms * MS, PAUSE_NS_MAX)
-        turn.set(pause_until_ns=event.heard_ns + pause_ns if pause_ns else 0)
+        pause_until_ns = event.heard_ns + pause_ns if pause_ns else 0
+        view = View(view.incarnation, frame.counter, heard_ns, frame.body)
+    else:
+        view = replace(view, heard_ns=heard_ns)
+    turn.set(links=tuple(links), view=view, pause_until_ns=pause_until_ns)
+    if newest:
         _maintain(turn, view)
-    turn.set(links=tuple(links), view=replace(view, heard_ns=heard_ns))
 
 
 def _maintain(turn: Turn, view: View) -> None:

@@ -17,6 +17,7 @@ from haagent.core.state import (
     Group,
     Standby,
     State,
+    Stuck,
     Wanting,
     Yielded,
 )
@@ -112,6 +113,9 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
     reasons = standing_reasons(state, now_ns)
     if cause is FenceCause.ASKED:
         # The peer itself asks, in an authentic frame: nothing has to be guessed (S7).
+        # Should both ask, the second node leaves the shooting to the first (S9).
+        if state.settings.me == 1 and any(isinstance(g.phase, Stuck) for g in state.groups):
+            reasons.append(Reason.FENCE_DELAY)
         return tuple(reason for reason in reasons if reason is not Reason.MAINTENANCE)
     if not any(gainable(group) for group in state.groups):
         blocked = {g.phase.reason for g in state.groups if isinstance(g.phase, Blocked)}

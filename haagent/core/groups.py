@@ -95,7 +95,7 @@ def off_or_gone(state: State) -> Grant | None:
     """A grant that needs nothing from the peer: it is proved off, or left (S2 a, b, c)."""
     if isinstance(state.pair, Fenced):
         return Grant.PEER_OFF
-    if isinstance(state.pair, Left) and not state.maintenance:
+    if isinstance(state.pair, Left) and not state.maintenance and configuration_agrees(state):
         return Grant.LEFT
     return None
 
@@ -135,7 +135,7 @@ def _next_term(turn: Turn, index: int) -> int:
 
 def _standby(turn: Turn, index: int, phase: Standby) -> None:
     grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is None:
+    if grant and turn.state.stopping is not StopKind.LEAVE:
         take_over(turn, index, grant, _next_term(turn, index))
         return
     if _promise(turn, index):
@@ -143,7 +143,9 @@ def _standby(turn: Turn, index: int, phase: Standby) -> None:
     theirs = report(turn.state, index)
     if theirs is None or turn.state.stopping is not None:
         return
-    if theirs.role is Role.RELEASING:
+    if theirs.role is Role.ACTIVE and phase.handed_over_until_ns:
+        turn.enter(index, Standby())
+    elif theirs.role is Role.RELEASING or theirs.reason == Reason.HANDED_OVER:
         _want(turn, index, switchover=False)
     elif not theirs.role.holds and not turn.state.maintenance:
         patient = turn.now_ns < phase.handed_over_until_ns and theirs.promotable
@@ -187,7 +189,7 @@ def _promise(turn: Turn, index: int) -> bool:
 
 def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
     grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is None:
+    if grant and turn.state.stopping is not StopKind.LEAVE:
         take_over(turn, index, grant, _next_term(turn, index))
         return
     if turn.now_ns >= phase.until_ns or turn.state.stopping is not None:
@@ -213,7 +215,7 @@ def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
 def _yielded(turn: Turn, index: int, phase: Yielded) -> None:
     """The promise stands until the peer says, later, that its attempt is closed."""
     grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is None:
+    if grant and turn.state.stopping is not StopKind.LEAVE:
         take_over(turn, index, grant, _next_term(turn, index))
         return
     theirs, view = report(turn.state, index), turn.state.view

@@ -24,6 +24,7 @@ from haagent.core.state import (
     Fenced,
     Fencing,
     Group,
+    PoweringOn,
     Proof,
     Releasing,
     Standby,
@@ -191,7 +192,7 @@ def _abandon(turn: Turn) -> None:
 
 def stop_asked(turn: Turn, event: StopAsked) -> None:
     """The first word holds, except that leaving outranks pausing."""
-    if turn.state.stopping is StopKind.LEAVE:
+    if turn.state.stopping in {StopKind.LEAVE, event.kind}:
         return
     turn.set(stopping=event.kind, stop_by_ns=turn.now_ns + STOP_BUDGET_NS)
 
@@ -202,7 +203,8 @@ def settle_stopping(turn: Turn) -> None:
     if state.stopping is None or state.exited:
         return
     overdue = turn.now_ns >= state.stop_by_ns
-    busy = isinstance(state.pair, Fencing) or any(
+    # A pause in the middle of a failover would leave the peer off and the groups nowhere.
+    busy = isinstance(state.pair, Fencing | Fenced | PoweringOn) or any(
         isinstance(group.phase, TakingOver | Releasing)
         or (isinstance(group.phase, Starting) and group.phase.attempt is not None)
         for group in state.groups

@@ -56,7 +56,10 @@ def peer_heard(turn: Turn, event: PeerHeard) -> None:
             if heard is Heard.ADOPTED:
                 turn.pair(Alive(turn.now_ns))
         case Unheard() | PoweringOn():
-            if heard is Heard.COUNTED and _dead_speaks(phase):
+            if heard is Heard.COUNTED and phase.fenced_ns is not None:
+                # S8: the very incarnation that the hardware swore to have killed.
+                if event.heard_ns <= phase.fenced_ns + IN_FLIGHT_NS:
+                    return
                 turn.set(distrusted=True)
             _welcome(turn)
         case Suspect() | Silent():
@@ -70,11 +73,6 @@ def peer_heard(turn: Turn, event: PeerHeard) -> None:
             _heard_while_fenced(turn, phase, heard, event)
         case _:
             assert_never(phase)
-
-
-def _dead_speaks(phase: Unheard | PoweringOn) -> bool:
-    """S8: the very incarnation that the hardware swore to have killed."""
-    return isinstance(phase, PoweringOn) or phase.powered_on
 
 
 def _heard_while_fenced(turn: Turn, phase: Fenced, heard: Heard, event: PeerHeard) -> None:
@@ -122,7 +120,7 @@ def power_on_finished(turn: Turn, event: PowerOnFinished) -> None:
     if not isinstance(phase, PoweringOn) or phase.attempt != event.attempt:
         return
     if event.ok or phase.tries >= POWER_ON_TRIES_MAX:
-        turn.pair(Unheard(turn.now_ns, powered_on=True))
+        turn.pair(Unheard(turn.now_ns, fenced_ns=phase.fenced_ns))
     else:
         retry_ns = turn.now_ns + turn.timing.power_on_retry_ns
         turn.pair(replace(phase, attempt=None, retry_ns=retry_ns))
@@ -154,7 +152,7 @@ def _advance(turn: Turn, phase: PairPhase) -> None:
             _fenced(turn, phase)
         case PoweringOn():
             if phase.attempt is None and turn.now_ns >= phase.retry_ns:
-                _power_on(turn, phase.tries)
+                _power_on(turn, phase.fenced_ns, phase.tries)
         case _:
             assert_never(phase)
 
@@ -177,9 +175,12 @@ def _alive(turn: Turn, phase: Alive) -> None:
     body = view.body
     if body.leaving and not any(report.role.holds for report in body.groups):
         turn.pair(Left(turn.now_ns))
-    elif body.fence_me and turn.now_ns >= phase.fence_retry_ns and not turn.struck:
-        if not fence_reasons(turn.state, FenceCause.ASKED, turn.now_ns):
-            _fence(turn, FenceCause.ASKED)
+    elif (
+        body.fence_me
+        and turn.now_ns >= phase.fence_retry_ns
+        and not fence_reasons(turn.state, FenceCause.ASKED, turn.now_ns)
+    ):
+        _fence(turn, FenceCause.ASKED)
     elif silence_ns(turn.state, turn.now_ns) >= turn.timing.suspect_after_ns:
         turn.set(evidence=None)
         turn.pair(Suspect(turn.now_ns))
@@ -192,7 +193,7 @@ def _silent(turn: Turn, phase: Silent) -> None:
     reasons = fence_reasons(turn.state, phase.cause, turn.now_ns)
     if not reasons and turn.now_ns < phase.retry_ns:
         reasons = (Reason.FENCE_UNCONFIRMED,)
-    if not reasons and not turn.struck:
+    if not reasons:
         _fence(turn, phase.cause)
     elif reasons != phase.reasons or turn.state.pair is not phase:
         turn.pair(replace(phase, reasons=reasons))
@@ -203,8 +204,8 @@ def _fence(turn: Turn, cause: FenceCause) -> None:
     recent = recent_fences(turn.state, turn.now_ns)
     turn.set(fences_ns=(*recent, turn.now_ns))
     attempt = turn.attempt()
-    turn.emit(Fence(attempt))
     turn.persist()
+    turn.emit(Fence(attempt))
     turn.pair(Fencing(turn.now_ns, attempt, cause))
 
 
@@ -221,17 +222,15 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
     if not settled and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
         return
     if phase.proof is Proof.HARDWARE:
-        _power_on(turn, 0)
+        _power_on(turn, phase.since_ns, 0)
     else:
         turn.pair(Unheard(turn.now_ns))
 
 
-def _power_on(turn: Turn, tries: int) -> None:
-    if turn.struck:
-        return
+def _power_on(turn: Turn, fenced_ns: int, tries: int) -> None:
     attempt = turn.attempt()
     turn.emit(PowerOn(attempt))
-    turn.pair(PoweringOn(turn.now_ns, attempt, tries + 1, turn.now_ns))
+    turn.pair(PoweringOn(turn.now_ns, fenced_ns, attempt, tries + 1, turn.now_ns))
 
 
 def proved_by_hardware(state: State, phase: TakingOver | Starting) -> bool:

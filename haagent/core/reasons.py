@@ -30,6 +30,7 @@ class Reason(IntEnum):
     PEER_DOES_NOT_HEAR_US = 19
     PEER_NOT_PROMOTABLE = 20
     VIP_NOT_PROBED = 21
+    HANDED_OVER = 22
 
     @property
     def code(self) -> str:
@@ -62,6 +63,7 @@ _TEXTS = {
     Reason.PEER_PAUSING: "the peer announced a pause",
     Reason.FENCE_NOT_READY: "no fence level of the peer is ready",
     Reason.PEER_DOES_NOT_HEAR_US: "the peer does not hear this node",
+    Reason.HANDED_OVER: "it has just handed the group over",
     Reason.VIP_NOT_PROBED: "a virtual address could not be probed for another holder",
     Reason.PEER_NOT_PROMOTABLE: "the peer says that it cannot take the group",
 }

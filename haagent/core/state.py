@@ -51,8 +51,8 @@ class Unheard:
     """Not heard since this agent started, or since its power was given back (S5)."""
 
     since_ns: int
-    powered_on: bool = False
-    """We fenced it and gave it its power back."""
+    fenced_ns: int | None = None
+    """When the hardware proved it off, if we gave it its power back since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,7 @@ class PoweringOn:
     """The takeover is over, the peer gets its power back; its being off is no proof any more."""
 
     since_ns: int
+    fenced_ns: int
     attempt: int | None
     """None between two tries."""
     tries: int

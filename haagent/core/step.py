@@ -131,7 +131,8 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         else:
             phase = Assessing(attempt)
             turn.emit(StopGroup(index, attempt))
-        entry = Group(group, phase, known.term, known.held_term, now_ns)
+        held_term = known.term if known.held else known.held_term
+        entry = Group(group, phase, known.term, held_term, now_ns)
         turn.set(groups=(*turn.state.groups, entry))
     return Step(turn.state, tuple(turn.effects))
 
@@ -150,7 +151,6 @@ def step(state: State, event: Event, now_ns: int) -> Step:
     if state.exited:
         return Step(state)
     turn = Turn(state, now_ns)
-    turn.set(wake_ns=None)
     detector.judge_self(turn)
     _take(turn, event)
     pair.advance(turn)
@@ -226,7 +226,10 @@ def _start_answered(
     turn: Turn, event: VipProbed | VipProbeFailed | GroupStarted | GroupStartFailed
 ) -> None:
     phase = turn.group(event.group).phase
-    if not isinstance(phase, TakingOver | Starting) or phase.attempt != event.attempt:
+    probing = isinstance(event, VipProbed | VipProbeFailed)
+    if not isinstance(phase, TakingOver if probing else Starting):
+        return
+    if phase.attempt != event.attempt:
         return  # S4
     match event:
         case VipProbed(answered=None):
