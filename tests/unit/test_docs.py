@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pages that operators read say everything that the agent may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from haagent.core.reasons import Reason
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_reason_has_its_remedy() -> None:
+    """Every named reason stands in the operator's page, with what to do about it."""
+    page = (DOCS / "operating.md").read_text()
+    rows = {line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")}
+    assert {reason.code for reason in Reason} <= rows
+
+
+def test_every_safety_rule_has_its_place() -> None:
+    """S1 to S10 each name a file that enforces them and a test that attacks them."""
+    page = (DOCS / "safety.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| S")]
+    assert [row[1].split()[0] for row in rows] == [f"S{number}" for number in range(1, 11)]
+    assert all("`" in row[2] and row[3].strip() for row in rows)
