@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rule by which a power-off counts as proved (S3), the same for every driver.
+
+Order off, whatever the device says to the order; read *off* in two separate queries; wait
+`off_settle`, because some BMCs say off before the machine is; read *off* once more. Any other
+answer, or none, starts the reading anew. What is not proved by the deadline is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from fencing import Device, FenceError, FenceOutcome, NotSentError, Power
+from fencing.identity import same
+
+READINGS = 3
+"""Off readings in a row that make the proof; the last one comes after `off_settle`."""
+READ_GAP_S = 0.03
+"""Pause between the first two: a BMC that answers from one cached sample gets to take another."""
+POLL_FIRST_S = 0.05
+POLL_MAX_S = 0.5
+"""Pauses after a reading that was not off; they double, as BMCs are slow computers."""
+REORDER_S = 1.0
+"""Pause before an order that was refused or not acknowledged is given again, e.g. for code 0xC0,
+node busy."""
+
+
+class Clock(Protocol):
+    """Time, so that the rule can be tested without waiting."""
+
+    def now_ns(self) -> int:
+        """Monotonic nanoseconds."""
+
+    def sleep(self, pause_s: float) -> None:
+        """Let `pause_s` seconds pass."""
+
+
+class MonotonicClock:
+    """CLOCK_MONOTONIC, which every process of this machine reads alike."""
+
+    def now_ns(self) -> int:
+        """Monotonic nanoseconds."""
+        return time.monotonic_ns()
+
+    def sleep(self, pause_s: float) -> None:
+        """Let `pause_s` seconds pass."""
+        time.sleep(pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class OffRule:
+    """What one attempt has to keep to."""
+
+    deadline_ns: int
+    """Monotonic; the device is asked nothing after it."""
+    off_settle_s: float
+    expect_identity: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OffResult:
+    """How one device's attempt ended, and the moments of it (monotonic)."""
+
+    outcome: FenceOutcome
+    detail: str
+    ordered_ns: int | None = None
+    """When the first order was about to leave."""
+    read_off_ns: int | None = None
+    """When the query was about to leave whose answer completed the proof: off since then."""
+
+
+def power_off(device: Device, rule: OffRule, clock: Clock) -> OffResult:
+    """Order off and read the proof; blocks until then or until the deadline.
+
+    Returns:
+        CONFIRMED_OFF only after READINGS readings of exactly *off* in a row, all later than the
+        last order. FAILED only if no order can have left. Else UNKNOWN.
+    """
+    attempt = _Attempt(device, rule.deadline_ns, clock)
+    if attempt.over():
+        return OffResult(FenceOutcome.FAILED, "no time was left to order anything")
+    try:
+        refusal = _other_machine(device, rule.expect_identity)
+        if refusal is not None:
+            return OffResult(FenceOutcome.FAILED, refusal)
+        ordered_ns = clock.now_ns()
+        attempt.order(device.off)
+    except NotSentError as error:
+        return OffResult(FenceOutcome.FAILED, str(error))
+    proof_ns = attempt.read_off(rule.off_settle_s)
+    if proof_ns is None:
+        detail = f"not read off in time; {attempt.last_said}"
+        return OffResult(FenceOutcome.UNKNOWN, detail, ordered_ns)
+    return OffResult(FenceOutcome.CONFIRMED_OFF, "", ordered_ns, proof_ns)
+
+
+def power_on(device: Device, deadline_ns: int, clock: Clock) -> tuple[bool, str]:
+    """Order on and read it back: (True, "") only if the device then said *on*, else the reason."""
+    attempt = _Attempt(device, deadline_ns, clock)
+    while not attempt.over():
+        try:
+            attempt.order_if_due(device.on)
+        except NotSentError as error:
+            return False, str(error)
+        if attempt.read() is Power.ON:
+            return True, ""
+        if not attempt.pause_after_wrong_answer():
+            break
+    return False, f"not read on in time; {attempt.last_said}"
+
+
+def _other_machine(device: Device, expected: UUID | None) -> str | None:
+    """Say why this device must not be trusted with the order, if it names another machine."""
+    if expected is None:
+        return None
+    try:
+        answer = device.identify()
+    except NotSentError:
+        raise
+    except FenceError:
+        return None  # A device that cannot tell contradicts nothing.
+    if answer is None or same(answer, expected):
+        return None
+    return f"wrong machine: the device answers for {answer}, expected {expected}"
+
+
+class _Attempt:
+    """The orders and readings of one attempt, none begun after its deadline."""
+
+    def __init__(self, device: Device, deadline_ns: int, clock: Clock) -> None:
+        self._device = device
+        self._deadline_ns = deadline_ns
+        self._clock = clock
+        self._acknowledged = False
+        self._ordered_ns: int | None = None
+        self._poll_s = POLL_FIRST_S
+        self.last_said = "it was not asked"
+
+    def over(self) -> bool:
+        return self._clock.now_ns() >= self._deadline_ns
+
+    def order(self, give: _Order) -> None:
+        """Give the order; a refusal is no error here, because only readings count.
+
+        Raises:
+            NotSentError: It certainly did not leave, and neither did one before it.
+        """
+        first = self._ordered_ns is None
+        self._ordered_ns = self._clock.now_ns()
+        try:
+            give()
+        except NotSentError:
+            if first:
+                raise
+        except FenceError as error:
+            self.last_said = f"to the order it said: {error}"
+        else:
+            self._acknowledged = True
+
+    def order_if_due(self, give: _Order) -> None:
+        """Give the order unless the device took it, or refused it less than REORDER_S ago."""
+        if self._acknowledged:
+            return
+        last_ns = self._ordered_ns
+        if last_ns is None or self._clock.now_ns() - last_ns >= REORDER_S * 1e9:
+            self.order(give)
+
+    def read(self) -> Power:
+        """One fresh reading; a device that does not answer reads UNKNOWN."""
+        try:
+            power = self._device.status()
+        except FenceError as error:
+            self.last_said = f"to the last query it said: {error}"
+            return Power.UNKNOWN
+        self.last_said = f"it last read {power}"
+        return power
+
+    def read_off(self, off_settle_s: float) -> int | None:
+        """Read until the proof is complete: the moment of its last query, None without proof."""
+        readings = 0
+        while not self.over():
+            asked_ns = self._clock.now_ns()
+            if self.read() is Power.OFF:
+                readings += 1
+                if readings == READINGS:
+                    return asked_ns
+                if not self._pause(off_settle_s if readings == READINGS - 1 else READ_GAP_S):
+                    return None
+                continue
+            if readings:
+                self._acknowledged = False  # It was off and is not: somebody ordered it on.
+                readings = 0
+            if not self.pause_after_wrong_answer():
+                return None
+            self.order_if_due(self._device.off)
+        return None
+
+    def pause_after_wrong_answer(self) -> bool:
+        """Wait before the next query, longer each time; False if the deadline comes first."""
+        pause_s = self._poll_s
+        self._poll_s = min(2 * pause_s, POLL_MAX_S)
+        return self._pause(pause_s)
+
+    def _pause(self, pause_s: float) -> bool:
+        if self._clock.now_ns() + pause_s * 1e9 >= self._deadline_ns:
+            return False
+        self._clock.sleep(pause_s)
+        return True
+
+
+class _Order(Protocol):
+    def __call__(self) -> None: ...
