@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asks the agent over its control socket (haagent.control), and tells the endings apart."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from haagent.errors import EdgeError
+
+REPLY_BYTES_MAX = 16_000_000
+"""A reply is some kilobytes, a long history some megabytes."""
+
+Reply = Mapping[str, object]
+"""{"ok": bool, "message": str, "data": anything}"""
+
+
+class NotRunningError(EdgeError):
+    """Nobody answers on the socket: the order certainly had no effect."""
+
+
+class NotAllowedError(EdgeError):
+    """The socket may not be opened by this user: the order had no effect."""
+
+
+class StillRunningError(EdgeError):
+    """The agent took the order and has not answered yet: it may still be carried out."""
+
+
+class BrokenReplyError(EdgeError):
+    """The agent hung up, or answered what is no reply: the order may have had an effect."""
+
+
+def ask(path: Path, request: Mapping[str, object], timeout_s: float) -> Reply:
+    """Send one request and wait for its reply; blocks.
+
+    Args:
+        path: The control socket.
+        request: With its "verb".
+        timeout_s: Limit for the whole exchange, > 0.
+
+    Raises:
+        NotRunningError: no agent; NotAllowedError: not for this user.
+        StillRunningError: sent, and no answer in time: neither done nor failed.
+        BrokenReplyError: the agent ended before it answered.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        _connect(connection, path)
+        try:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+        except TimeoutError:
+            raise NotRunningError(f"the agent on {path} takes no request; it hangs") from None
+        except OSError:
+            pass  # It hung up on us early; its reason may be waiting to be read.
+        return _reply(_receive(connection, path, deadline_s))
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    try:
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise NotRunningError(f"the agent is not running: nobody answers on {path}") from None
+    except PermissionError:
+        raise NotAllowedError(
+            f"not allowed to use {path}: ask as root or a member of group haagent"
+        ) from None
+    except TimeoutError:
+        raise NotRunningError(f"the agent on {path} takes no connection; it hangs") from None
+    except OSError as error:
+        raise NotRunningError(f"no agent on {path}: {error.strerror or error}") from None
+
+
+def _receive(connection: socket.socket, path: Path, deadline_s: float) -> bytes:
+    """Everything up to the end of the line."""
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        try:
+            # At least a millisecond: a limit of zero would mean "do not wait at all".
+            connection.settimeout(max(deadline_s - time.monotonic(), 0.001))
+            part = connection.recv(65536)
+        except TimeoutError:
+            raise StillRunningError(
+                "the agent has not answered yet; the order may still be carried out"
+            ) from None
+        except OSError as error:
+            raise BrokenReplyError(f"the agent on {path} hung up: {error.strerror}") from None
+        if not part:
+            raise BrokenReplyError(f"the agent on {path} hung up without an answer")
+        received += part
+        if len(received) > REPLY_BYTES_MAX:
+            raise BrokenReplyError(f"the reply is longer than {REPLY_BYTES_MAX} bytes")
+    return bytes(received)
+
+
+def _reply(line: bytes) -> Reply:
+    try:
+        reply = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BrokenReplyError(
+            "the reply is not JSON; are agent and command of one release?"
+        ) from None
+    if not isinstance(reply, dict) or not isinstance(reply.get("ok"), bool):
+        raise BrokenReplyError("not a reply; are agent and command of one release?")
+    return reply

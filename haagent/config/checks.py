@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What no single table can tell: whether the tables agree with each other and with safety."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from fencing.drivers import NAMES as DRIVERS
+from haagent import duration
+from haagent.config.addresses import check_addresses
+from haagent.config.document import Document, Entry
+from haagent.config.findings import ABSENT, HIDDEN, Findings
+from haagent.config.schema import FenceTable, LinkTable, TimingTable
+
+DEAD_INTERVALS_MIN = 3
+"""Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
+SUSPECT_INTERVALS_MIN = 2
+IPMI_PORT = 623
+"""Source: IPMI 2.0, section 13.1.2, primary RMCP port."""
+
+
+def check(document: Document, findings: Findings) -> None:
+    """Report everything in `document` that is inconsistent, unsafe or unwise."""
+    _check_names(document, findings)
+    if document.timing is not None:
+        _check_timing(document.timing, findings)
+    _check_links(document, findings)
+    _check_judgement(document, findings)
+    _check_fences(document, findings)
+    _check_groups(document, findings)
+    check_addresses(document, findings)
+
+
+def _check_names(document: Document, findings: Findings) -> None:
+    lists = {
+        "node": [(entry.where, entry.table.name) for entry in document.nodes],
+        "link": [(entry.where, entry.table.name) for entry in document.links],
+        "fence": [(entry.where, entry.table.name) for entry in document.fences],
+        "group": [(entry.where, entry.table.name) for entry in document.groups],
+    }
+    for kind, names in lists.items():
+        seen: set[str] = set()
+        for where, name in names:
+            if name.casefold() in seen:
+                findings.error(f"{where}.name", name, f"a second {kind} of this name; rename one")
+            seen.add(name.casefold())
+    for node in document.nodes:
+        if node.table.name in LinkTable.model_fields:
+            text = "is also a key of [[link]], where nodes stand by name; rename the node"
+            findings.error(f"{node.where}.name", node.table.name, text)
+
+
+def _check_timing(timing: Entry[TimingTable], findings: Findings) -> None:
+    table = timing.table
+
+    def refuse(key: str, value_ns: int, text: str) -> None:
+        findings.error(f"{timing.where}.{key}", duration.render(value_ns), text)
+
+    least_ns = SUSPECT_INTERVALS_MIN * table.interval
+    if table.suspect_after < least_ns:
+        text = f"less than {SUSPECT_INTERVALS_MIN} intervals; at least {duration.render(least_ns)}"
+        refuse("suspect_after", table.suspect_after, text)
+    least_ns = DEAD_INTERVALS_MIN * table.interval
+    if table.dead_after < least_ns:
+        text = f"less than {DEAD_INTERVALS_MIN} intervals; at least {duration.render(least_ns)}"
+        refuse("dead_after", table.dead_after, text)
+    if table.suspect_after >= table.dead_after:
+        text = "not before dead_after; evidence is gathered between the two, leave time for it"
+        refuse("suspect_after", table.suspect_after, text)
+    if table.fence_delay <= SUSPECT_INTERVALS_MIN * table.interval:
+        text = "not above 2 intervals; both nodes could shoot at once, leave the first a start"
+        refuse("fence_delay", table.fence_delay, text)
+    if table.fence_window <= table.fence_retry:
+        text = "not above fence_retry; max_fences would never be reached"
+        refuse("fence_window", table.fence_window, text)
+    _check_lone_start(timing, findings)
+
+
+def _check_lone_start(timing: Entry[TimingTable], findings: Findings) -> None:
+    table, where = timing.table, f"{timing.where}.lone_start_after"
+    if table.lone_start == "fence" and table.lone_start_after is None:
+        findings.error(where, ABSENT, 'is missing; lone_start = "fence" needs it, such as "5m"')
+    if table.lone_start_after is None:
+        return
+    text = duration.render(table.lone_start_after)
+    if table.lone_start == "wait":
+        findings.error(where, text, 'without effect; write lone_start = "fence" or leave it out')
+    if table.lone_start_after <= table.dead_after:
+        findings.error(where, text, "not above dead_after; a booting peer must have its chance")
+
+
+def _check_links(document: Document, findings: Findings) -> None:
+    for link in document.links:
+        table, where = link.table, f"{link.where}.group"
+        if table.transport == "unicast" and table.group is not None:
+            findings.error(where, table.group, "unicast has no group; leave one of the two out")
+        if table.transport == "multicast" and table.group is None:
+            text = 'is missing; group = "239.192.72.1", or transport = "unicast"'
+            findings.error(where, ABSENT, text)
+    for number, name in enumerate(document.node_names[:2]):
+        seen: dict[str, str] = {}
+        for link in document.links:
+            end = link.ends[number]
+            if end is None:
+                continue
+            nic = end.table.interface
+            if nic in seen:
+                text = f"carries link {seen[nic]} of {name} already; a second link needs its own"
+                findings.error(f"{end.where}.interface", nic, text)
+            seen.setdefault(nic, link.table.name)
+    if "link" in document.whole and len(document.links) == 1:
+        text = "the only link: one cable is all that stands between slow and dead; add a second"
+        findings.warning(document.links[0].where, HIDDEN, text)
+
+
+def _check_judgement(document: Document, findings: Findings) -> None:
+    """Own connectivity is judged by references and switched links only (design, section 3)."""
+    if document.network is None or "link" not in document.whole:
+        return
+    if document.network.table.references:
+        return
+    if all(link.table.kind == "direct" for link in document.links):
+        text = (
+            "every link is direct: own connectivity must be judged by references or a switched "
+            'link; add references = ["192.0.2.1"], such as the gateway'
+        )
+        findings.error("network.references", ABSENT, text)
+    else:
+        text = "none; an isolated node is known more surely by addresses that always answer"
+        findings.warning("network.references", ABSENT, text)
+
+
+def _check_fences(document: Document, findings: Findings) -> None:
+    for fence in document.fences:
+        _check_fence(fence, document, findings)
+    _check_shared(document.fences, findings)
+    if "fence" not in document.whole or "node" not in document.whole:
+        return
+    for node in document.nodes:
+        if all(fence.table.node != node.table.name for fence in document.fences):
+            text = "no fence device cuts its power; a takeover from it could never be proved safe"
+            findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")
+
+
+def _check_fence(fence: Entry[FenceTable], document: Document, findings: Findings) -> None:
+    table, where = fence.table, fence.where
+    names = document.node_names
+    if "node" in document.whole and table.node not in names:
+        findings.error(f"{where}.node", table.node, f"no node; one of {', '.join(names)}")
+    if table.driver not in DRIVERS:
+        known = ", ".join(sorted(DRIVERS))
+        findings.error(f"{where}.driver", table.driver, f"no driver; one of {known}")
+    if table.off_settle >= table.deadline:
+        text = "not below deadline; no attempt could ever be confirmed"
+        findings.error(f"{where}.off_settle", duration.render(table.off_settle), text)
+    if not _is_address(table.address):
+        text = "a host name: name service may be what failed; write the address"
+        findings.warning(f"{where}.address", table.address, text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_shared(fences: Iterable[Entry[FenceTable]], findings: Findings) -> None:
+    """One device must not stand for two: a wrong address would prove the wrong node off."""
+    devices: dict[tuple[object, ...], Entry[FenceTable]] = {}
+    owners: dict[object, str] = {}
+    for fence in fences:
+        table = fence.table
+        device = _device(table)
+        if device in devices:
+            other = devices[device].table.name
+            text = f"the same device as {other}; correct the address, or remove one"
+            findings.error(f"{fence.where}.address", table.address, text)
+        devices.setdefault(device, fence)
+        if table.identity is not None:
+            owner = owners.setdefault(table.identity, table.node)
+            if owner != table.node:
+                text = f"the identity of {owner} already; no two machines share one"
+                findings.error(f"{fence.where}.identity", table.identity, text)
+
+
+def _device(table: FenceTable) -> tuple[object, ...]:
+    """What tells one device from another; a BMC is told by its address and port alone."""
+    if table.driver == "ipmi":
+        return (table.driver, table.address, table.options.get("port", IPMI_PORT))
+    return (table.driver, table.address, frozenset(table.options.items()))
+
+
+def _check_groups(document: Document, findings: Findings) -> None:
+    names = document.node_names
+    for group in document.groups:
+        preferred, where = group.table.preferred, group.where
+        if preferred is not None and "node" in document.whole and preferred not in names:
+            findings.error(f"{where}.preferred", preferred, f"no node; one of {', '.join(names)}")
+        if not group.table.vip:
+            text = "holds no virtual address; clients would not notice a takeover"
+            findings.warning(f"{where}.vip", ABSENT, text)

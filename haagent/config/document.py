@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file, read: every table on its own, so that an error in one does not hide another's."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from haagent.config.findings import ABSENT, HIDDEN, Findings, join
+from haagent.config.schema import (
+    AgentTable,
+    AnyTable,
+    FenceTable,
+    GroupTable,
+    KeyTable,
+    LinkEndTable,
+    LinkTable,
+    NetworkTable,
+    NodeTable,
+    Problem,
+    TimingTable,
+    TopTable,
+    read_table,
+)
+
+FILE_BYTES_MAX = 1_000_000
+"""A pair's configuration has some hundred lines; a larger file is the wrong one."""
+LINKS_MAX = 8
+GROUPS_MAX = 16
+FENCES_MAX = 16
+
+Some = TypeVar("Some")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[Some]):
+    """A table that could be read, and its key path."""
+
+    where: str
+    table: Some
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEntry:
+    """A [[link]] and its two ends, in the order of the nodes."""
+
+    where: str
+    table: LinkTable
+    ends: tuple[Entry[LinkEndTable] | None, Entry[LinkEndTable] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What could be read of the file: None, or missing in a tuple, what could not."""
+
+    cluster: str | None
+    key: Entry[KeyTable] | None
+    timing: Entry[TimingTable] | None
+    agent: Entry[AgentTable] | None
+    network: Entry[NetworkTable] | None
+    nodes: tuple[Entry[NodeTable], ...]
+    links: tuple[LinkEntry, ...]
+    fences: tuple[Entry[FenceTable], ...]
+    groups: tuple[Entry[GroupTable], ...]
+    whole: frozenset[str]
+    """Lists ("node", "link", ...) of which every entry could be read: only of these may a
+    check say that something is not there."""
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Names of the nodes that could be read; two if all is well."""
+        return tuple(node.table.name for node in self.nodes)
+
+
+def read_document(file: Path, findings: Findings) -> Document:
+    """The tables of `file`; what is wrong with their form goes to `findings`."""
+    raw = _raw(file, findings)
+    if raw is None:
+        return Document(None, None, None, None, None, (), (), (), (), frozenset())
+    reader = _Reader(findings, set())
+    reader.read(TopTable, raw, "")
+    nodes = reader.entries("node", NodeTable, raw, (2, 2))
+    names = tuple(node.table.name for node in nodes)
+    cluster = raw.get("cluster")
+    return Document(
+        cluster=cluster if isinstance(cluster, str) else None,
+        key=reader.table("key", KeyTable, raw) if "key" in raw else None,
+        timing=reader.table("timing", TimingTable, raw),
+        agent=reader.table("agent", AgentTable, raw),
+        network=reader.table("network", NetworkTable, raw),
+        nodes=nodes,
+        links=reader.links(raw, names),
+        fences=reader.entries("fence", FenceTable, raw, (1, FENCES_MAX)),
+        groups=reader.entries("group", GroupTable, raw, (1, GROUPS_MAX)),
+        whole=frozenset(reader.whole),
+    )
+
+
+def _raw(file: Path, findings: Findings) -> Mapping[str, object] | None:
+    """The file as TOML understands it."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        findings.error("-", ABSENT, f"cannot be read: {reason}; is the path right?")
+        return None
+    if len(content) > FILE_BYTES_MAX:
+        findings.error("-", ABSENT, f"larger than {FILE_BYTES_MAX} bytes; is the path right?")
+        return None
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        findings.error("-", ABSENT, f"not UTF-8 at byte {error.start}; TOML is UTF-8 text")
+    except RecursionError:
+        findings.error("-", ABSENT, "nested too deeply; docs/configuration.md shows the form")
+    except ValueError as error:
+        findings.error("-", ABSENT, f"not TOML: {' '.join(str(error).split())[:200]}; see toml.io")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    findings: Findings
+    whole: set[str]
+
+    def read(
+        self, model: type[AnyTable], value: object, where: str, names: tuple[str, ...] = ()
+    ) -> AnyTable | None:
+        """`value` as a table of that form; None once its problems are reported."""
+        table = read_table(model, value)
+        if not isinstance(table, list):
+            return table
+        for problem in table:
+            self._report(problem, model, where, names)
+        return None
+
+    def table(
+        self, key: str, model: type[AnyTable], raw: Mapping[str, object]
+    ) -> Entry[AnyTable] | None:
+        """The table at `key`; an absent one is all defaults."""
+        table = self.read(model, raw.get(key, {}), key)
+        return None if table is None else Entry(key, table)
+
+    def entries(
+        self, key: str, model: type[AnyTable], raw: Mapping[str, object], count: tuple[int, int]
+    ) -> tuple[Entry[AnyTable], ...]:
+        """The array of tables at `key`, of at least and at most `count` entries."""
+        values = self._array(key, raw, count)
+        paths = _paths(key, values)
+        tables = [self.read(model, value, path) for value, path in zip(values, paths, strict=True)]
+        entries = zip(paths, tables, strict=True)
+        read = tuple(Entry(path, table) for path, table in entries if table is not None)
+        if values and len(read) == len(values):
+            self.whole.add(key)
+        return read
+
+    def links(self, raw: Mapping[str, object], names: tuple[str, ...]) -> tuple[LinkEntry, ...]:
+        """Every [[link]], its ends taken apart from its own keys first."""
+        values = self._array("link", raw, (1, LINKS_MAX))
+        links: list[LinkEntry] = []
+        for value, path in zip(values, _paths("link", values), strict=True):
+            own = value
+            if isinstance(value, dict):
+                # While the names are in doubt, any table in a link may be a node's end.
+                ends = {
+                    key: end
+                    for key, end in value.items()
+                    if key in names or (len(names) < 2 and isinstance(end, dict))
+                }
+                own = {key: item for key, item in value.items() if key not in ends}
+            table = self.read(LinkTable, own, path, names)
+            if table is not None and isinstance(value, dict) and len(names) == 2:
+                first, second = (self._end(value, name, path) for name in names)
+                links.append(LinkEntry(path, table, (first, second)))
+        if values and len(links) == len(values):
+            self.whole.add("link")
+        return tuple(links)
+
+    def _end(self, link: Mapping[str, object], name: str, path: str) -> Entry[LinkEndTable] | None:
+        where = f"{path}.{join(name)}"
+        if name not in link:
+            form = '{ interface = "eth0", address = "192.0.2.11" }'
+            self.findings.error(where, ABSENT, f"is missing; {name} = {form}")
+            return None
+        table = self.read(LinkEndTable, link[name], where)
+        return None if table is None else Entry(where, table)
+
+    def _array(self, key: str, raw: Mapping[str, object], count: tuple[int, int]) -> list[object]:
+        least, most = count
+        value = raw.get(key)
+        if key not in raw:
+            return []
+        if not isinstance(value, list):
+            self.findings.error(key, value, f"not an array of tables; write [[{key}]]")
+            return []
+        if not least <= len(value) <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}"
+            self.findings.error(key, value, f"{len(value)} entries; {wanted} [[{key}]] are needed")
+        return value[:most]
+
+    def _report(
+        self, problem: Problem, model: type[AnyTable], where: str, names: tuple[str, ...]
+    ) -> None:
+        path = join(*(f"#{part + 1}" if isinstance(part, int) else part for part in problem.path))
+        full = f"{where}.{path}" if where and path else where or path
+        if problem.kind == "missing":
+            self.findings.error(full, ABSENT, "is missing; docs/configuration.md has an example")
+        elif problem.kind == "extra_forbidden":
+            # What stands under an unknown key may be a password in the wrong place.
+            known = (*model.model_fields, *names) if len(problem.path) == 1 else ()
+            self.findings.error(full, HIDDEN, f"unknown key; {_advice(problem.path[-1], known)}")
+        else:
+            hidden = "password_file" in problem.path or "options" in problem.path
+            self.findings.error(full, HIDDEN if hidden else problem.value, problem.text)
+
+
+def _advice(key: int | str, known: tuple[str, ...]) -> str:
+    if "pass" in str(key).lower():
+        return "a secret has no place in the configuration, use password_file"
+    near = get_close_matches(str(key)[:64], known, n=1)
+    return f"did you mean {near[0]}?" if near else "docs/configuration.md lists every key"
+
+
+def _paths(key: str, values: list[object]) -> list[str]:
+    """Key path of every entry: by its name if that is one and the only one, else by number."""
+    names = [value.get("name") if isinstance(value, dict) else None for value in values]
+    return [
+        join(key, name)
+        if isinstance(name, str) and 0 < len(name) <= 64 and names.count(name) == 1
+        else join(key, f"#{number}")
+        for number, name in enumerate(names, start=1)
+    ]

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From the file to one node's frozen `Configuration`, or to every reason why not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from types import MappingProxyType
+
+from fencing import DeviceSettings, Secret
+from haagent import duration
+from haagent.config.addresses import vip_interface
+from haagent.config.checks import check
+from haagent.config.document import Document, Entry, read_document
+from haagent.config.findings import Findings, join
+from haagent.config.schema import FenceTable, KeyTable, Table, TimingTable
+from haagent.config.secret_files import SecretFileError, read_key, read_password
+from haagent.config.settings import Configuration, Keys, LogSettings
+from haagent.core.settings import GroupSettings, LinkSettings, PairSettings, Timing
+from haagent.links import Link
+from haagent.vip import Vip
+
+HASH_BYTES = 16
+"""Bytes of SHA-256 that travel in every frame (haagent.core.settings.PairSettings)."""
+
+
+def load(path: Path, node: str | None) -> Configuration:
+    """The configuration of `path` as the node called `node` uses it.
+
+    Args:
+        path: The TOML file, the same on both nodes.
+        node: This node's name; None: the host name decides, with or without its domain.
+
+    Raises:
+        ConfigurationError: every reason at once, one line each.
+    """
+    findings = Findings(path)
+    document = read_document(path, findings)
+    check(document, findings)
+    keys = _keys(document.key, path.parent, findings) if document.key else None
+    passwords = _passwords(document, path.parent, findings)
+    me = _number(document, node, findings)
+    findings.raise_errors()
+    assert keys is not None, "no error, and yet no keys"
+    assert me is not None, "no error, and yet no node"
+    return _configuration(document, me, keys, passwords, tuple(findings.warnings))
+
+
+def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:
+    secrets: dict[int, bytes] = {}
+    for name, location in key.table.files.items():
+        where = f"{key.where}.files.{join(name)}"
+        if not (name.isascii() and name.isdecimal() and len(name) <= 3 and int(name) <= 255):
+            findings.error(where, location, "its key id is not a number from 0 to 255; renumber")
+            continue
+        try:
+            secret = read_key(location, folder)
+        except SecretFileError as error:
+            findings.error(where, location, str(error))
+            continue
+        if int(name) in secrets:
+            findings.error(where, location, f"a second file for key id {int(name)}; remove one")
+        elif secret in secrets.values():
+            findings.error(
+                where, location, "holds a key listed already; a rotation needs a new one"
+            )
+        secrets[int(name)] = secret
+    if str(key.table.send) not in key.table.files:
+        text = f"no such key id in files; add {key.table.send} there or send another"
+        findings.error(f"{key.where}.send", key.table.send, text)
+    return Keys(key.table.send, MappingProxyType(secrets))
+
+
+def _passwords(document: Document, folder: Path, findings: Findings) -> dict[str, Secret]:
+    """Password of every fence device by its name, as far as the files can be read."""
+    passwords: dict[str, Secret] = {}
+    for fence in document.fences:
+        location = fence.table.password_file
+        try:
+            passwords[fence.table.name] = Secret(read_password(location, folder))
+        except SecretFileError as error:
+            findings.error(f"{fence.where}.password_file", location, str(error))
+    return passwords
+
+
+def _number(document: Document, node: str | None, findings: Findings) -> int | None:
+    """Our own number; None with an error, or when the nodes themselves could not be read."""
+    names = document.node_names
+    if len(names) != 2 or "node" not in document.whole:
+        return None
+    if node is not None:
+        if node in names:
+            return names.index(node)
+        findings.error("node", node, f"no node of this pair; --node {' or --node '.join(names)}")
+        return None
+    host = socket.gethostname()
+    for candidate in (host, host.partition(".")[0]):
+        if candidate in names:
+            return names.index(candidate)
+    text = f"the name of this host is no node of this pair; use --node {' or --node '.join(names)}"
+    findings.error("node", host, text)
+    return None
+
+
+def _configuration(
+    document: Document,
+    me: int,
+    keys: Keys,
+    passwords: Mapping[str, Secret],
+    warnings: tuple[str, ...],
+) -> Configuration:
+    assert document.agent is not None, "no error, and yet a table is missing"
+    assert document.network is not None, "no error, and yet a table is missing"
+    assert document.cluster is not None, "no error, and yet no cluster"
+    agent = document.agent.table
+    first, second = document.node_names
+    devices = tuple(
+        (fence.table.node, _device(fence.table, passwords[fence.table.name]))
+        for fence in document.fences
+    )
+    references: tuple[IPv4Address | IPv6Address, ...] = tuple(document.network.table.references)
+    groups = [group.table for group in document.groups]
+    return Configuration(
+        cluster=document.cluster,
+        node_names=(first, second),
+        pair=_pair(document, me),
+        links=_links(document, me),
+        keys=keys,
+        vips=MappingProxyType({group.name: _vips(document, group.name, me) for group in groups}),
+        devices=(
+            tuple(device for node, device in devices if node == first),
+            tuple(device for node, device in devices if node == second),
+        ),
+        references=references,
+        probes=MappingProxyType({group.name: group.probe.tcp for group in groups if group.probe}),
+        state_dir=Path(agent.state_dir),
+        control_socket=Path(agent.control_socket),
+        log=LogSettings(format=agent.log, level=agent.log_level),
+        warnings=warnings,
+    )
+
+
+def _pair(document: Document, me: int) -> PairSettings:
+    assert document.timing is not None, "no error, and yet a table is missing"
+    names = document.node_names
+    return PairSettings(
+        me=me,
+        groups=tuple(
+            GroupSettings(group.table.name, names.index(group.table.preferred or names[0]))
+            for group in document.groups
+        ),
+        links=tuple(
+            LinkSettings(link.table.name, link.table.kind == "switched") for link in document.links
+        ),
+        timing=_timing(document.timing.table),
+        configuration_hash=_hash(document),
+    )
+
+
+def _timing(table: TimingTable) -> Timing:
+    return Timing(
+        interval_ns=table.interval,
+        suspect_after_ns=table.suspect_after,
+        dead_after_ns=table.dead_after,
+        serving_grace_ns=table.serving_grace,
+        fence_delay_ns=table.fence_delay,
+        fence_retry_ns=table.fence_retry,
+        max_fences=table.max_fences,
+        fence_window_ns=table.fence_window,
+        lone_start_after_ns=table.lone_start_after,
+        power_on_retry_ns=table.power_on_retry,
+        stop_budget_ns=table.stop_budget,
+    )
+
+
+def _links(document: Document, me: int) -> tuple[Link, ...]:
+    links = []
+    for link in document.links:
+        mine, theirs = link.ends[me], link.ends[1 - me]
+        assert mine is not None, "no error, and yet half a link"
+        assert theirs is not None, "no error, and yet half a link"
+        links.append(
+            Link(
+                name=link.table.name,
+                interface=mine.table.interface,
+                address=mine.table.address,
+                peer_address=theirs.table.address,
+                group=link.table.group,
+                port=link.table.port,
+                switched=link.table.kind == "switched",
+            )
+        )
+    return tuple(links)
+
+
+def _vips(document: Document, group: str, me: int) -> tuple[Vip, ...]:
+    table = next(entry.table for entry in document.groups if entry.table.name == group)
+    vips = []
+    for vip in table.vip:
+        if vip.interface is None:
+            interface = vip_interface(vip, document.links, me)
+        else:
+            interface = vip.interface[document.node_names[me]]
+        assert interface is not None, "no error, and yet no interface"
+        vips.append(Vip(vip.address, interface))
+    return tuple(vips)
+
+
+def _device(table: FenceTable, password: Secret) -> DeviceSettings:
+    second = duration.UNITS_NS["s"]
+    return DeviceSettings(
+        name=table.name,
+        driver=table.driver,
+        address=table.address,
+        user=table.user,
+        password=password,
+        level=table.level,
+        off_settle_s=table.off_settle / second,
+        deadline_s=table.deadline / second,
+        check_every_s=table.check_every / second,
+        expect_identity=table.identity,
+        options=dict(table.options),
+    )
+
+
+def _hash(document: Document) -> bytes:
+    """Hash of what must be equal on both nodes, blind to how it is written.
+
+    Left out: keys and passwords (a rotation does not reach both nodes at once) and everything of
+    [agent], which each node may have its own way. Left out too are values that equal the default,
+    so that a release with a new key agrees with the one before it.
+    """
+    assert document.timing is not None, "no error, and yet a table is missing"
+    assert document.network is not None, "no error, and yet a table is missing"
+    ends = [end.table for link in document.links for end in link.ends if end is not None]
+    shared = {
+        "cluster": document.cluster,
+        "nodes": document.node_names,
+        "timing": _plain(document.timing.table),
+        "network": _plain(document.network.table),
+        "links": [_plain(link.table) for link in document.links],
+        "ends": [_plain(end) for end in ends],
+        "fences": [_plain(fence.table) for fence in document.fences],
+        "groups": [_plain(group.table) for group in document.groups],
+    }
+    text = json.dumps(shared, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).digest()[:HASH_BYTES]
+
+
+def _plain(table: Table) -> dict[str, object]:
+    return table.model_dump(exclude_defaults=True, exclude={"password_file"})
