@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -324,6 +325,7 @@ def run(configuration: Configuration) -> int:
     Raises:
         EdgeError: the machine lacks what the agent cannot do without.
     """
+    threading.stack_size(host.STACK_BYTES)
     for directory in (configuration.state_dir, configuration.control_socket.parent):
         try:
             directory.mkdir(parents=True, exist_ok=True)

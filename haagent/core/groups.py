@@ -66,9 +66,10 @@ def advance(turn: Turn, index: int) -> None:
             _starting(turn, index, phase)
         case Active():
             _active(turn, index, phase)
-        case Releasing():
+        case Assessing() | Releasing():
             if turn.now_ns >= phase.until_ns:
-                turn.enter(index, Stuck(phase.term, phase.attempt, turn.now_ns))
+                term = turn.group(index).term
+                turn.enter(index, Stuck(term, phase.attempt, turn.now_ns))
         case Stuck():
             if turn.now_ns >= phase.retry_ns:
                 retry_ns = turn.now_ns + turn.timing.stop_budget_ns
@@ -76,8 +77,6 @@ def advance(turn: Turn, index: int) -> None:
         case Blocked():
             if not _promise(turn, index) and turn.now_ns >= phase.retry_ns:
                 turn.enter(index, Standby())
-        case Assessing():
-            pass
         case _:
             assert_never(phase)
 

@@ -203,7 +203,7 @@ def settle_stopping(turn: Turn) -> None:
     if state.stopping is None or state.exited:
         return
     overdue = turn.now_ns >= state.stop_by_ns
-    # A pause in the middle of a failover would leave the peer off and the groups nowhere.
+    # To end in the middle of a failover would leave the peer off.
     busy = isinstance(state.pair, Fencing | Fenced | PoweringOn) or any(
         isinstance(group.phase, TakingOver | Releasing)
         or (isinstance(group.phase, Starting) and group.phase.attempt is not None)
@@ -212,7 +212,7 @@ def settle_stopping(turn: Turn) -> None:
     if state.stopping is StopKind.PAUSE:
         done = not busy or overdue
     else:
-        done = overdue or (all_stopped(state) and _peer_took_over(turn))
+        done = overdue or (not busy and all_stopped(state) and _peer_took_over(turn))
     if done:
         if isinstance(state.pair, Fencing):
             _abandon(turn)

@@ -9,7 +9,7 @@ from typing import assert_never
 from fencing import FenceOutcome
 from haagent.core.detector import Heard, hear, silence_ns
 from haagent.core.effects import AbandonFence, Announce, Fence, PowerOn
-from haagent.core.events import FenceFinished, PeerHeard, PowerOnFinished
+from haagent.core.events import FenceFinished, PeerHeard, PowerOnFinished, StopKind
 from haagent.core.gates import ask_evidence, fence_reasons, recent_fences
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
@@ -34,6 +34,7 @@ from haagent.core.state import (
     Unheard,
 )
 from haagent.core.turn import Turn
+from haagent.core.wire import Role
 
 IN_FLIGHT_NS = 50 * MS
 """Frames sent before the power went may still arrive this long after it was read off."""
@@ -81,7 +82,8 @@ def _heard_while_fenced(turn: Turn, phase: Fenced, heard: Heard, event: PeerHear
         return
     if heard is Heard.COUNTED and event.heard_ns <= phase.since_ns + IN_FLIGHT_NS:
         return
-    holding = any(report.role.holds for report in event.frame.body.groups)
+    served = {Role.ACTIVE, Role.TAKING_OVER}
+    holding = any(report.role in served for report in event.frame.body.groups)
     if phase.proof is Proof.HARDWARE and (heard is Heard.COUNTED or holding):
         turn.set(distrusted=True)
     _welcome(turn)
@@ -219,7 +221,8 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
     if any(isinstance(group, TakingOver) for group in phases):
         return
     settled = all(isinstance(group, Starting | Active | Releasing | Stuck) for group in phases)
-    if not settled and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
+    leaving = turn.state.stopping is StopKind.LEAVE
+    if not settled and not leaving and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
         return
     if phase.proof is Proof.HARDWARE:
         _power_on(turn, phase.since_ns, 0)

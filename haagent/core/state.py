@@ -129,6 +129,7 @@ class Assessing:
     """Leftovers of an earlier run are being removed (S5)."""
 
     attempt: int
+    until_ns: int
 
 
 @dataclass(frozen=True, slots=True)

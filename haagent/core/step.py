@@ -129,7 +129,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             phase = Starting(known.term, attempt, tries=1)
             turn.emit(StartGroup(index, attempt))
         else:
-            phase = Assessing(attempt)
+            phase = Assessing(attempt, now_ns + settings.timing.stop_budget_ns)
             turn.emit(StopGroup(index, attempt))
         held_term = known.term if known.held else known.held_term
         entry = Group(group, phase, known.term, held_term, now_ns)
