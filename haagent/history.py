@@ -72,12 +72,12 @@ class History:
             Whether a record was finished or completed: save() is then due.
         """
         self._observe_pair(before, step, now_ns)
-        changed = self._observe_aftermath(before, event, step, now_ns)
+        changed = False
         for index, group in enumerate(step.state.groups):
             was = before.groups[index].phase
             if type(was) is not type(group.phase) or isinstance(event, FenceFinished):
                 changed |= self._observe_group(index, before, step.state, now_ns)
-        return changed
+        return self._observe_aftermath(before, event, step, now_ns) or changed
 
     def note(self, index: int, name: str, at_ns: int) -> None:
         """A moment that only an edge knows: vip_added, announced."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from fencing.client import Readiness
+from haagent import __version__
 from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
@@ -49,7 +49,7 @@ def snapshot(sources: Sources) -> dict[str, Any]:
         "cluster": sources.configuration.cluster,
         "node": names[state.settings.me],
         "peer": names[state.settings.peer],
-        "version": version("haagent"),
+        "version": __version__,
         "condition": "critical" if critical else "degraded" if alarms else "fine",
         "takeover": {"possible": not reasons, "reasons": reasons},
         "peer_state": _peer(sources),

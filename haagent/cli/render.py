@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from haagent.cli.verdict import Status, inactive
+from haagent.cli.verdict import Status, inactive, part, rows
 
 Row = Mapping[str, Any]
 
@@ -53,13 +53,13 @@ def status_view(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_answer(status), *_reasons(status), _summary(status)]
     if status.get("maintenance"):
         parts.append(_text("Maintenance is on: nothing happens by itself.", _WARN))
-    parts += [_alarm(alarm) for alarm in _rows(status, "alarms")]
+    parts += [_alarm(alarm) for alarm in rows(status, "alarms")]
     sections = {
         "groups": _groups(status),
         "links": _links(status),
         "fence": _fence(status),
     }
-    parts += [Padding(view, (1, 0, 0, 0)) for key, view in sections.items() if _rows(status, key)]
+    parts += [Padding(view, (1, 0, 0, 0)) for key, view in sections.items() if rows(status, key)]
     return Group(*parts)
 
 
@@ -79,7 +79,7 @@ def history_view(records: Iterable[Row]) -> RenderableType:
         parts.append(line)
         phases = [
             f"{phase.get('name')} {_milliseconds(phase.get('ms'))}"
-            for phase in _rows(record, "phases")
+            for phase in rows(record, "phases")
         ]
         if phases:
             parts.append(Padding(_text(" > ".join(phases), _DIM), (0, 0, 0, 4)))
@@ -87,17 +87,17 @@ def history_view(records: Iterable[Row]) -> RenderableType:
 
 
 def _answer(status: Status) -> Text:
-    takeover = _part(status, "takeover")
+    takeover = part(status, "takeover")
     if takeover.get("possible"):
         return _text(f"Takeover possible: {_who(status)} right now.", "bold green")
-    reasons = _rows(takeover, "reasons") or [{"text": "the agent gives no reason"}]
+    reasons = rows(takeover, "reasons") or [{"text": "the agent gives no reason"}]
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return _text(f"NO TAKEOVER possible: {reasons[0].get('text')}{more}", _BAD)
 
 
 def _who(status: Status) -> str:
     """Who would take over from whom: a node that holds a group speaks of its peer."""
-    node, peer, groups = status.get("node"), status.get("peer"), _rows(status, "groups")
+    node, peer, groups = status.get("node"), status.get("peer"), rows(status, "groups")
     here = any(group.get("role") == "active" for group in groups)
     there = any(group.get("peer_role") == "active" for group in groups)
     if here and there:
@@ -107,17 +107,17 @@ def _who(status: Status) -> str:
 
 def _reasons(status: Status) -> list[RenderableType]:
     """The reasons after the first, which stands in the first line."""
-    takeover = _part(status, "takeover")
+    takeover = part(status, "takeover")
     if takeover.get("possible"):
         return []
     return [
         Padding(_text(f"- {reason.get('text')}", _BAD), (0, 0, 0, 2))
-        for reason in _rows(takeover, "reasons")[1:]
+        for reason in rows(takeover, "reasons")[1:]
     ]
 
 
 def _summary(status: Status) -> Text:
-    peer = _part(status, "peer_state")
+    peer = part(status, "peer_state")
     line = Text.assemble(
         _text(f"{status.get('cluster')}: "),
         _state(str(status.get("condition"))),
@@ -127,7 +127,7 @@ def _summary(status: Status) -> Text:
     )
     if peer.get("hears_us") is False:
         line.append_text(_text(", DOES NOT HEAR US", _BAD))
-    for reason in _rows(peer, "blocked"):
+    for reason in rows(peer, "blocked"):
         line.append_text(_text(f"; held back: {reason.get('text')}", _WARN))
     stall = _milliseconds(status.get("stall_ms_max"))
     line.append_text(_text(f"; longest stall {stall}; version {status.get('version')}", _DIM))
@@ -143,11 +143,11 @@ def _groups(status: Status) -> Table:
     table = _table("GROUP", str(status.get("node")), str(status.get("peer")), "FOR", "TERM")
     for name in ("PREFERRED", "ADDRESSES", ""):
         table.add_column(name)
-    for group in _rows(status, "groups"):
+    for group in rows(status, "groups"):
         note = Text()
         if inactive(group):
             note.append("active on neither node ", _BAD)
-        if blocked := _part(group, "blocked"):
+        if blocked := part(group, "blocked"):
             note.append(f"blocked: {_clean(blocked.get('text'))}", _BAD)
         table.add_row(
             _text(group.get("name")),
@@ -156,7 +156,7 @@ def _groups(status: Status) -> Table:
             _span(group.get("since_s")),
             _text(group.get("term")),
             _text(group.get("preferred")),
-            _text(" ".join(str(vip) for vip in group.get("vips") or ())),
+            _text(_words(group.get("vips"))),
             note,
         )
     return table
@@ -164,7 +164,7 @@ def _groups(status: Status) -> Table:
 
 def _links(status: Status) -> Table:
     table = _table("LINK", "INTERFACE", "KIND", "STATE", "HEARD", "PEER HEARS US", "")
-    for link in _rows(status, "links"):
+    for link in rows(status, "links"):
         heard = link.get("peer_hears_us")
         hears = "?" if heard is None else "yes" if heard else "NO"
         table.add_row(
@@ -181,7 +181,7 @@ def _links(status: Status) -> Table:
 
 def _fence(status: Status) -> Table:
     table = _table("FENCE", "CUTS", "LEVEL", "STATE", "POWER", "CHECKED", "")
-    for device in _rows(status, "fence"):
+    for device in rows(status, "fence"):
         checked = device.get("checked_s_ago")
         table.add_row(
             _text(device.get("device")),
@@ -202,13 +202,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _part(holder: Mapping[str, Any], key: str) -> Row:
-    value = holder.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _rows(holder: Mapping[str, Any], key: str) -> list[Row]:
-    return [row for row in holder.get(key) or () if isinstance(row, dict)]
+def _words(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else ""
 
 
 def _state(word: str) -> Text:

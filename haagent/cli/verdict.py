@@ -27,14 +27,25 @@ class Exit(IntEnum):
 
 def exit_code(status: Status) -> Exit:
     """Exit code of `haagent status`."""
-    takeover = status.get("takeover") or {}
-    if not takeover.get("possible") or status.get("condition") == "critical":
+    if not part(status, "takeover").get("possible") or status.get("condition") == "critical":
         return Exit.CRITICAL
-    if any(inactive(group) for group in status.get("groups") or ()):
+    if any(inactive(group) for group in rows(status, "groups")):
         return Exit.CRITICAL
     return Exit.FINE if status.get("condition") == "fine" else Exit.DEGRADED
 
 
-def inactive(group: Mapping[str, Any]) -> bool:
+def inactive(group: Status) -> bool:
     """True if neither node says that it holds the group."""
     return "active" not in (group.get("role"), group.get("peer_role"))
+
+
+def part(holder: Status, key: str) -> Status:
+    """The object at `key`, an empty one if there is none."""
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def rows(holder: Status, key: str) -> list[Status]:
+    """The objects of the list at `key`, whatever else stands there."""
+    value = holder.get(key)
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

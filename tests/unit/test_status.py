@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Would a takeover work right now? The status says so, and its condition is the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+
+from fencing import Power
+from fencing.client import Readiness
+from haagent.config import Configuration, Keys, LogSettings
+from haagent.core.events import FenceReadied
+from haagent.core.settings import S
+from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
+from haagent.links import Link
+from haagent.links.linkset import LinkState as PathState
+from haagent.status import Sources, snapshot
+from haagent.vip import Vip
+from tests.unit.core.harness import Bench, active, says, silent, standby
+
+READY = Readiness("alpha-bmc", 1, True, Power.ON, 90 * S, "", None, None)  # noqa: FBT003
+DEAD = replace(READY, ready=False, power=Power.UNKNOWN, detail="no answer")
+
+
+def status(bench: Bench, *, device: Readiness = READY, up: bool = True) -> dict[str, Any]:
+    """The status of the node on the bench."""
+    bench.feed(FenceReadied(device.ready, device.detail))
+    pair = bench.state.settings
+    links = tuple(
+        Link(
+            link.name,
+            f"eth{number}",
+            IPv4Address("192.0.2.1"),
+            IPv4Address("192.0.2.2"),
+            None,
+            7072,
+            link.switched,
+        )
+        for number, link in enumerate(pair.links)
+    )
+    vip = Vip(IPv4Interface("192.0.2.10/24"), "eth0")
+    configuration = Configuration(
+        cluster="test",
+        node_names=("alpha", "beta"),
+        pair=pair,
+        links=links,
+        keys=Keys(1, {1: b"k" * 32}),
+        vips={group.name: (vip,) for group in pair.groups},
+        devices=((), ()),
+        references=(),
+        probes={},
+        state_dir=Path("unused"),
+        control_socket=Path("unused"),
+        log=LogSettings(),
+    )
+    paths = [PathState(link.name, up=up, reason="" if up else "no carrier") for link in pair.links]
+    return snapshot(Sources(configuration, bench.state, paths, [device], {}, bench.now_ns))
+
+
+def codes(reasons: list[dict[str, str]]) -> list[str]:
+    """The names of the reasons."""
+    return [reason["code"] for reason in reasons]
+
+
+def settled(bench: Bench) -> Bench:
+    """Frames on every link for a second, as on an ordinary day."""
+    reports = [
+        says(Role.ACTIVE, name=g.settings.name, term=1, held_term=1)
+        if bench.state.settings.me
+        else says(Role.STANDBY, name=g.settings.name, term=1)
+        for g in bench.state.groups
+    ]
+    bench.pass_time(1 * S, *reports)
+    for link in range(len(bench.state.links)):
+        bench.hear(*reports, link=link)
+    return bench
+
+
+def test_an_ordinary_day_on_the_standby() -> None:
+    """Everything ready: a takeover would work, and the condition is fine."""
+    data = status(settled(standby()))
+    assert data["takeover"] == {"possible": True, "reasons": []}
+    assert data["condition"] == "fine", data["alarms"]
+    assert data["groups"][0]["role"] == "standby"
+    assert data["groups"][0]["peer_role"] == "active"
+
+
+def test_an_ordinary_day_on_the_active() -> None:
+    """The active says that its peer could take the group."""
+    data = status(settled(active()))
+    assert data["takeover"]["possible"]
+    assert data["condition"] == "fine", data["alarms"]
+
+
+def test_a_dead_fence_device_on_the_standby_is_critical() -> None:
+    """Without a fence nothing can be taken over: said before it is needed, with the cause."""
+    data = status(settled(standby()), device=DEAD)
+    assert codes(data["takeover"]["reasons"]) == ["fence_not_ready"]
+    assert "no answer" in data["takeover"]["reasons"][0]["text"]
+    assert data["condition"] == "critical"
+
+
+def test_a_dead_fence_device_on_the_active_is_degraded() -> None:
+    """The active need not shoot: the pair still works, and somebody should look."""
+    data = status(settled(active()), device=DEAD)
+    assert data["takeover"]["possible"]
+    assert data["condition"] == "degraded"
+    assert "fence_alpha-bmc" in codes(data["alarms"])
+
+
+def test_a_link_without_carrier_is_degraded() -> None:
+    """A lost link is named with its reason."""
+    data = status(settled(standby()), up=False)
+    assert data["condition"] == "degraded"
+    assert {link["state"] for link in data["links"]} == {"down"}
+    assert all("no carrier" in link["detail"] for link in data["links"])
+
+
+def test_maintenance_is_a_reason() -> None:
+    """In maintenance nothing is taken over, and the status says why."""
+    bench = settled(standby())
+    bench.ask_maintenance(on=True)
+    assert "maintenance" in codes(status(bench)["takeover"]["reasons"])
+
+
+def test_a_silent_peer_is_critical() -> None:
+    """While the peer is silent there is nobody to take over from or to."""
+    data = status(silent())
+    assert data["condition"] == "critical"
+    assert "peer_not_there" in codes(data["takeover"]["reasons"])
+
+
+def test_never_heard_is_critical_and_inactive_is_named() -> None:
+    """A node alone after boot says that its group is active nowhere."""
+    bench = Bench()
+    bench.stopped()
+    data = status(bench)
+    assert data["condition"] == "critical"
+    assert "inactive_web" in codes(data["alarms"])
+
+
+def test_the_peers_refusal_is_passed_on() -> None:
+    """The active says why its peer could not take the group, in the peer's own words."""
+    bench = settled(active())
+    bench.hear(says(Role.BLOCKED, term=1, promotable=False, reason=14))
+    reasons = status(bench)["takeover"]["reasons"]
+    assert codes(reasons) == ["peer_not_promotable"]
+    assert "disk" in reasons[0]["text"]
+
+
+def test_one_way_loss_is_named() -> None:
+    """A peer that does not hear us on a link says so, and the status names it."""
+    bench = settled(standby())
+    deaf = (LinkReport(9, 10), LinkReport(0, AGE_NEVER_MS))
+    for number in range(2):
+        bench.hear(says(Role.ACTIVE, term=1, held_term=1), link=number, links=deaf)
+    link = status(bench)["links"][1]
+    assert link["state"] == "degraded"
+    assert "one-way" in link["detail"]
