@@ -289,7 +289,8 @@ class Edges:
                 read_off_ns=step.read_off_ns,
                 took_ms=(step.finished_ns - step.started_ns) / 1e6,
             )
-        self._take(FenceFinished(attempt, report.outcome, report.detail))
+        read_ns = report.read_off_monotonic_ns
+        self._take(FenceFinished(attempt, report.outcome, report.detail, read_ns))
 
     async def _power_on(self, attempt: int) -> None:
         report = await self.fence.on()

@@ -54,6 +54,8 @@ class FenceFinished:
     attempt: int
     outcome: FenceOutcome
     detail: str
+    read_ns: int | None = None
+    """When the reading that completed the proof was made, monotonic; None: just now."""
 
 
 @dataclass(frozen=True, slots=True)

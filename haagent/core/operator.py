@@ -147,7 +147,7 @@ def confirm_off_asked(turn: Turn, event: ConfirmOffAsked) -> None:
         turn.emit(Reply(event.request, ok=True, message="the peer is proved off already"))
     elif event.force:
         _abandon(turn)
-        turn.pair(Fenced(turn.now_ns, Proof.FORCED))
+        turn.pair(Fenced(turn.now_ns, Proof.FORCED, turn.now_ns))
         message = "taken on your word against live evidence, if there was any"
         turn.emit(Reply(event.request, ok=True, message=message))
     elif _frame_evidence(state, turn.now_ns):
@@ -179,7 +179,7 @@ def confirm_evidence(turn: Turn, event: EvidenceGathered) -> None:
         message = "refused: frames of the peer arrive, so it is not off"
     else:
         _abandon(turn)
-        turn.pair(Fenced(turn.now_ns, Proof.OPERATOR))
+        turn.pair(Fenced(turn.now_ns, Proof.OPERATOR, turn.now_ns))
         turn.emit(Reply(confirming.request, ok=True, message="the peer counts as off"))
         return
     turn.emit(Reply(confirming.request, ok=False, message=message))

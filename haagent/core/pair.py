@@ -80,7 +80,7 @@ def _heard_while_fenced(turn: Turn, phase: Fenced, heard: Heard, event: PeerHear
     """S8: life after the proof voids the proof; a takeover not yet begun is given up."""
     if phase.proof is Proof.FORCED:
         return
-    if heard is Heard.COUNTED and event.heard_ns <= phase.since_ns + IN_FLIGHT_NS:
+    if heard is Heard.COUNTED and event.heard_ns <= phase.read_ns + IN_FLIGHT_NS:
         return
     served = {Role.ACTIVE, Role.TAKING_OVER}
     holding = any(report.role in served for report in event.frame.body.groups)
@@ -103,7 +103,8 @@ def fence_finished(turn: Turn, event: FenceFinished) -> None:
     if not isinstance(phase, Fencing) or phase.attempt != event.attempt:
         return
     if event.outcome is FenceOutcome.CONFIRMED_OFF:
-        turn.pair(Fenced(turn.now_ns, Proof.HARDWARE))
+        read_ns = turn.now_ns if event.read_ns is None else event.read_ns
+        turn.pair(Fenced(turn.now_ns, Proof.HARDWARE, read_ns))
         return
     if event.outcome is FenceOutcome.FAILED:
         # No order left this machine, so nothing violent happened that S10 had to count.
@@ -225,7 +226,7 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
     if not settled and not leaving and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
         return
     if phase.proof is Proof.HARDWARE:
-        _power_on(turn, phase.since_ns, 0)
+        _power_on(turn, phase.read_ns, 0)
     else:
         turn.pair(Unheard(turn.now_ns))
 

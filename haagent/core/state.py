@@ -97,6 +97,8 @@ class Fenced:
 
     since_ns: int
     proof: Proof
+    read_ns: int
+    """Since when: frames heard later than this are of a living peer (S8)."""
 
 
 @dataclass(frozen=True, slots=True)
