@@ -22,6 +22,7 @@ from haagent.core.state import (
     Yielded,
 )
 from haagent.core.turn import Turn
+from haagent.core.wire import Role
 
 EVIDENCE_EVERY_NS = 1 * S
 """While a silent peer is not shot, the evidence is renewed this often."""
@@ -151,6 +152,7 @@ def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[R
 
 def _both_gain(state: State) -> bool:
     """S9: each node lacks a group, so each would shoot."""
-    if state.view is None:
-        return True
-    return any(not report.role.holds for report in state.view.body.groups)
+    if state.view is None or any(isinstance(group.phase, Wanting) for group in state.groups):
+        return True  # What we asked for the peer may have let go, unheard.
+    holds = {Role.ACTIVE, Role.TAKING_OVER}
+    return any(report.role not in holds for report in state.view.body.groups)
