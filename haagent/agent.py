@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -17,7 +18,7 @@ import structlog
 from haagent import host
 from haagent.config import Configuration
 from haagent.control import ControlServer
-from haagent.core.effects import Beat, Effect, Exit, Fence, Reply
+from haagent.core.effects import Beat, Effect, Exit, Reply
 from haagent.core.events import (
     ConfirmOffAsked,
     DeadlinePassed,
@@ -51,7 +52,8 @@ class Agent:
     """One node's agent: owns the state, and hands each effect to the edge that it is for."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
+        identified = replace(configuration.pair, host_identity=host.system_uuid())
+        self._configuration = configuration = replace(configuration, pair=identified)
         self._cluster = cluster_id(configuration.cluster)
         self._incarnation = secrets.randbits(63) + 1
         self._counter = 0
@@ -172,6 +174,7 @@ class Agent:
         before = self._state
         result = step(before, event, now_ns)
         self._state = result.state
+        self._know_peer(before, result.state)
         self._journal.observe(before, event, result, now_ns)
         if self._history.observe(before, event, result, now_ns):
             self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -206,8 +209,6 @@ class Agent:
                 if not self._done.done():
                     self._done.set_result(0)
             case _:
-                if isinstance(effect, Fence) and self._state.view is not None:
-                    self._know_identity(self._state.view.body.host_identity)
                 self._edges.carry_out(effect, held)
 
     def _send(self, beat: Beat) -> None:
@@ -230,8 +231,11 @@ class Agent:
         self._counts["frames"] += 1
         self._take(PeerHeard(link, min(heard_ns, time.monotonic_ns()), frame))
 
-    def _know_identity(self, identity: bytes) -> None:
-        if any(identity):
+    def _know_peer(self, before: State, state: State) -> None:
+        """Hold the peer's fence devices to the machine that its own frames say it is."""
+        identity = state.view.body.host_identity if state.view else b""
+        known = before.view.body.host_identity if before.view else b""
+        if identity != known and any(identity):
             self._edges.expect_identity(identity)
 
     def _interface_changed(self, before: Interface, now: Interface) -> None:
@@ -258,10 +262,16 @@ class Agent:
                     MaintenanceAsked(self._next_request(), on=bool(request["on"]))
                 )
             case "confirm-off":
-                force = request.get("force") is True
-                return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
+                return await self._asked_to_confirm(request)
             case verb:
                 return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
+
+    async def _asked_to_confirm(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        peer = self._configuration.node_names[self._configuration.pair.peer]
+        if request.get("peer", peer) != peer:
+            return {"ok": False, "message": f"the peer of this node is {peer}", "data": None}
+        force = request.get("force") is True
+        return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
 
     async def _asked_for_switchover(self, name: object) -> Mapping[str, object]:
         names = [group.name for group in self._configuration.pair.groups]

@@ -139,7 +139,7 @@ class ControlServer:
         _pid, uid, gid = _CREDENTIALS.unpack(credentials)
         if uid in (0, os.geteuid()):
             return None
-        if self._group is not None and self._group in (gid, *_peer_groups(client)):
+        if self._group in (gid, *_peer_groups(client)):
             return None
         return int(uid)
 

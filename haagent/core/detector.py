@@ -41,13 +41,14 @@ def judge_self(turn: Turn) -> None:
     gap_ns = now_ns - state.now_ns
     assert gap_ns >= 0
     late = gap_ns >= turn.timing.suspect_after_ns
-    worst = gap_ns > state.stall_ns or now_ns - state.stalled_at_ns > STALL_MEMORY_NS
+    stall_ns = max(0, gap_ns - turn.timing.interval_ns)
+    worst = stall_ns > state.stall_ns or now_ns - state.stalled_at_ns > STALL_MEMORY_NS
     # One change of the state, not four: this runs thirty times a second for a lifetime.
     turn.set(
         now_ns=now_ns,
         wake_ns=None,
         quiet_from_ns=now_ns if late else state.quiet_from_ns,
-        stall_ns=gap_ns if worst else state.stall_ns,
+        stall_ns=stall_ns if worst else state.stall_ns,
         stalled_at_ns=now_ns if worst else state.stalled_at_ns,
     )
 

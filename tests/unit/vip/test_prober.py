@@ -78,11 +78,14 @@ def test_sees_two_holders(lan: Lan) -> None:
 
 
 def test_sees_nothing_when_nobody_holds(lan: Lan) -> None:
-    """No holder, no answer, although the segment is alive; other addresses do not count."""
+    """No holder, no answer, although others on the segment answer for their own addresses."""
+    other = Vip(ip_interface("192.0.2.12/24"), "eth0")
 
     async def main() -> None:
-        async with probing(*BOTH, Vip(ip_interface("192.0.2.12/24"), "eth0")) as prober:
+        async with probing(*BOTH, other) as prober:
             assert await prober.probe(BOTH, WINDOW_S) == ()
+            answers = await prober.probe((*BOTH, other), WINDOW_S)
+            assert [answer.vip for answer in answers] == [other]
 
     lan.a.run(main)
 
