@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Everything sets itself up: Debian packages when one is missing (as root), Python in .venv/.
+
+PYTHON := .venv/bin/python
+SCENARIO ?= freeze
+SEEDS ?= 20000
+RUNS ?= 20
+MINUTES ?= 0
+
+.PHONY: help demo test sim bench check clean packages
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: packages .venv/ready ## a pair fails over on this machine, live (root); SCENARIO=help lists more
+	@$(PYTHON) -m hil.demo $(SCENARIO)
+
+test: packages .venv/ready ## all tests, whole agents in network namespaces among them (root)
+	$(PYTHON) -m pytest
+
+sim: .venv/ready ## a long simulation: SEEDS=n histories
+	SEEDS=$(SEEDS) $(PYTHON) -m pytest tests/sim -m sim --timeout 0
+
+bench: packages .venv/ready ## measure failovers (RUNS=n), an idle node, MINUTES=n under load (root)
+	@$(PYTHON) -m hil.bench --runs $(RUNS) --load $(MINUTES)
+
+check: .venv/ready ## linters, types and the tests that need no root
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	$(PYTHON) -m pytest -m "not net"
+
+clean: ## forget .venv/ and all caches
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Quick when nothing is missing, so it is looked at every time.
+packages:
+	@packaging/prepare packages
+
+.venv/ready: pyproject.toml packaging/prepare
+	@packaging/prepare venv
+	@touch $@

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole bench: two machines with BMCs, switches, a client and an observer."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hil.bmc import IpmiSim
+from hil.client import Client
+from hil.machine import Machine
+from hil.namespaces import Namespace, inside
+from hil.network import Network, Port
+from hil.observer import Observer
+from hil.pair import (
+    BMC_PORT,
+    BMC_USER,
+    CLIENT,
+    NODES,
+    OBSERVER,
+    PASSWORD,
+    Options,
+    bmc_address,
+    identity,
+    ports,
+    write_configuration,
+)
+from hil.power import PowerSwitch
+from hil.processes import DIE_WITH_US, module
+from hil.record import Record
+
+DIRECTORY_PREFIX = "haagent-lab-"
+
+
+class Lab:
+    """A pair on the bench, as a context manager: entering builds it with all power off.
+
+    Everything of it is a process that dies with us, a namespace held by such a process, or a
+    file in its one directory, which leaving removes.
+    """
+
+    def __init__(
+        self, options: Options | None = None, *, agent_command: tuple[str, ...] | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            options: How the pair departs from the usual one.
+            agent_command: What every machine starts at boot; the text `NODE` in an argument
+                stands for its name. By default `haagent run` with the pair's configuration.
+        """
+        self.options = options or Options()
+        self._agent_command = agent_command
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _build(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+        self._stack.callback(shutil.rmtree, self.directory)
+        self.network = Network()
+        self._stack.callback(self.network.close)
+        self.configuration = write_configuration(self.directory, self.options)
+        self.power = Record(self.directory / "power.jsonl")
+        """What was ordered of the power, and what it was: see PowerSwitch."""
+        self._stack.callback(self.power.close)
+        self.machines: dict[str, Machine] = {}
+        self.switches: dict[str, PowerSwitch] = {}
+        self.bmcs: dict[str, IpmiSim] = {}
+        self.client = Client(self.attach("client", CLIENT), self.directory)
+        self._stack.callback(self.client.close)
+        self.observer = Observer(self.attach("observer", OBSERVER), self.directory)
+        self._stack.callback(self.observer.close)
+        for name in NODES:
+            self._build_machine(name)
+
+    def attach(self, name: str, cables: tuple[Port, ...]) -> int:
+        """Add somebody else to the networks; return a process in its namespace."""
+        namespace = Namespace()
+        self._stack.callback(namespace.close)
+        self.network.plug(name, namespace.pid, cables)
+        return namespace.pid
+
+    def _build_machine(self, name: str) -> None:
+        directory = self.directory / name
+        machine = Machine(
+            name,
+            ports=ports(name),
+            identity=identity(name),
+            network=self.network,
+            directory=directory,
+            agent_command=self._command(name),
+        )
+        self.machines[name] = machine
+        self._stack.callback(machine.power_off)
+        switch = PowerSwitch(machine, self.power, directory / "power")
+        self.switches[name] = switch
+        self._stack.callback(switch.close)
+        bmc = IpmiSim(
+            directory / "bmc",
+            BMC_PORT,
+            address=bmc_address(name),
+            user=BMC_USER,
+            password=PASSWORD,
+            guid=identity(name),
+            chassis_control=str(switch.script),
+            prefix=[*DIE_WITH_US, *inside(self.network.namespace.pid)],
+        )
+        bmc.start()
+        self.bmcs[name] = bmc
+        self._stack.callback(bmc.kill)
+
+    def _command(self, name: str) -> tuple[str, ...]:
+        if self._agent_command is not None:
+            return tuple(part.replace("NODE", name) for part in self._agent_command)
+        run = ("run", "--config", str(self.configuration), "--node", name)
+        return tuple(module("haagent", *run))
+
+    def power_on(self, *names: str) -> None:
+        """Switch machines on, both when none is named."""
+        for name in names or NODES:
+            self.switches[name].switch(on=True)
+
+    def power_off(self, name: str) -> int:
+        """Pull a machine's plug (its BMC lives on); return when, monotonic ns."""
+        return self.switches[name].switch(on=False)
+
+    def other(self, machine: Machine) -> Machine:
+        """The peer of a machine."""
+        return next(m for m in self.machines.values() if m is not machine)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the two machines of the bench are, and the configuration that their agents get."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from hil.network import HEARTBEAT_PORT, REFERENCE, VIP, Port
+from hil.node_init import SERVICE_PORT
+
+NODES = ("alpha", "beta")
+PASSWORD = "bench-only"  # noqa: S105  # known to everybody, as the bench is
+BMC_USER = "haagent"
+BMC_PORT = 623
+CONTROL_SOCKET = "/run/haagent/control.sock"
+
+
+def identity(name: str) -> UUID:
+    """The system UUID of a machine, which its BMC tells as well."""
+    return UUID(f"b1234567-89ab-4def-a123-4567890000{NODES.index(name) + 1:02x}")
+
+
+def bmc_address(name: str) -> str:
+    """Of the machine's BMC in the management network."""
+    return f"203.0.113.{NODES.index(name) + 11}"
+
+
+def ports(name: str) -> tuple[Port, ...]:
+    """The cables of a machine; the hardware addresses outlive its power."""
+    number = NODES.index(name) + 1
+    mac = f"02:00:00:00:{number:02x}"
+    return (
+        Port(
+            "lan",
+            "eth0",
+            f"{mac}:01",
+            (f"192.0.2.{number + 10}/24", f"2001:db8::{number + 10:x}/64"),
+        ),
+        Port("ring", "eth1", f"{mac}:02", (f"198.51.100.{number + 10}/24",)),
+        Port("mgmt", "eth2", f"{mac}:03", (f"203.0.113.{number + 20}/24",)),
+    )
+
+
+CLIENT = (Port("lan", "eth0", "02:00:00:00:0c:01", ("192.0.2.100/24",)),)
+OBSERVER = (Port("lan", "eth0", "02:00:00:00:0b:01"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a pair departs from the bench's usual one."""
+
+    timing: dict[str, str | int] = field(default_factory=dict)
+    """Keys of [timing]; what is missing has the agent's default."""
+    probe: bool = False
+    """The service is probed as a client sees it, so a silent peer that serves gets its grace."""
+    wrong_password: str | None = None
+    """The node whose BMC is configured with a password it does not know."""
+    check_every: str = "2s"
+    """Time between two looks at a BMC."""
+    deadline: str = "8s"
+    """Limit of one fence attempt."""
+    unicast: bool = False
+    """The LAN link has no multicast group."""
+    log_level: str = "info"
+
+
+_CONFIGURATION = """\
+cluster = "bench"
+
+[key]
+send = 1
+files = {{ 1 = "key.1" }}
+
+[timing]
+{timing}
+
+[agent]
+state_dir = "/run/disk/haagent"
+control_socket = "{control_socket}"
+log = "json"
+log_level = "{log_level}"
+
+[network]
+references = ["{reference}"]
+
+[[node]]
+name = "alpha"
+[[node]]
+name = "beta"
+
+[[link]]
+name = "lan"
+kind = "switched"
+{transport}
+port = {heartbeat_port}
+alpha = {{ interface = "eth0", address = "192.0.2.11" }}
+beta = {{ interface = "eth0", address = "192.0.2.12" }}
+
+[[link]]
+name = "ring"
+kind = "direct"
+transport = "unicast"
+port = {heartbeat_port}
+alpha = {{ interface = "eth1", address = "198.51.100.11" }}
+beta = {{ interface = "eth1", address = "198.51.100.12" }}
+"""
+
+_FENCE = """
+[[fence]]
+name = "{node}-bmc"
+node = "{node}"
+driver = "ipmi"
+level = 1
+address = "{address}"
+user = "{user}"
+password_file = "{node}-bmc.password"
+off_settle = "0s"
+deadline = "{deadline}"
+check_every = "{check_every}"
+options = {{ port = {port} }}
+"""
+
+_GROUP = """
+[[group]]
+name = "web"
+preferred = "alpha"
+{probe}
+[[group.vip]]
+address = "{vip}/24"
+"""
+
+
+def write_configuration(directory: Path, options: Options) -> Path:
+    """Write the pair's one configuration with its key and passwords; return the file."""
+    secret_files = {"key.1": secrets.token_hex(32)}
+    for node in NODES:
+        wrong = node == options.wrong_password
+        secret_files[f"{node}-bmc.password"] = "not-it" if wrong else PASSWORD
+    for name, content in secret_files.items():
+        path = directory / name
+        path.touch(mode=0o600)
+        path.write_text(content + "\n")
+    timing = [
+        f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
+        for key, value in options.timing.items()
+    ]
+    text = _CONFIGURATION.format(
+        timing="\n".join(timing),
+        control_socket=CONTROL_SOCKET,
+        transport='transport = "unicast"' if options.unicast else 'group = "239.192.72.1"',
+        log_level=options.log_level,
+        reference=REFERENCE,
+        heartbeat_port=HEARTBEAT_PORT,
+    )
+    for node in NODES:
+        text += _FENCE.format(
+            node=node,
+            address=bmc_address(node),
+            user=BMC_USER,
+            port=BMC_PORT,
+            deadline=options.deadline,
+            check_every=options.check_every,
+        )
+    probe = f'probe = {{ tcp = "{VIP}:{SERVICE_PORT}" }}' if options.probe else ""
+    text += _GROUP.format(vip=VIP, probe=probe)
+    path = directory / "haagent.toml"
+    path.write_text(text)
+    return path

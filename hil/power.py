@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The power of the machines: what the BMCs order, done and recorded outside of all agents.
+
+`ipmi_sim` runs a command for every order and waits for it, so that command must be quick: it is
+three lines of shell, which pass the order through a pipe to a thread of the lab.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from hil.machine import Machine
+from hil.record import Record
+
+# A stale answer (the script before was killed) is passed over by the process id in it.
+_SCRIPT = """\
+#!/bin/sh
+# Usage: chassis.sh 0x20 get power | set power 0|1 | set reset 1 | set shutdown 1
+shift
+echo "$$ $*" > {orders}
+while read -r id answer < {answers}; do [ "$id" = "$$" ] && break; done
+[ "$answer" = failed ] && exit 1
+echo "$answer"
+"""
+
+
+class Fault(Enum):
+    """What can be wrong with a BMC that answers."""
+
+    NONE = auto()
+    ACK_ONLY = auto()
+    """Says yes to a power-off and does nothing."""
+    OFF_LATE = auto()
+    """Carries a power-off out only after a while."""
+    LIE = auto()
+    """Says off from the order on, and does nothing."""
+    REFUSE = auto()
+    """Answers a power-off with an error."""
+    SLOW = auto()
+    """Takes a while for every single answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How a BMC behaves."""
+
+    fault: Fault = Fault.NONE
+    seconds: float = 0.0
+    """For OFF_LATE and SLOW."""
+
+
+class PowerSwitch:
+    """Behind one BMC: carries out its orders on one machine, and keeps the record of them.
+
+    Entries of the record: `order` (from the BMC: power_off, power_on, reset, shutdown), `read`
+    (with the answer given: on, off) and `power` (on, off: what is now true).
+    """
+
+    def __init__(self, machine: Machine, record: Record, directory: Path) -> None:
+        self.behaviour = Behaviour()
+        self._machine = machine
+        self._record = record
+        self._lock = threading.RLock()
+        self._lying = False
+        self._late = threading.Timer(0, lambda: None)
+        """The power-off that OFF_LATE still has to carry out."""
+        self._machine_wanted = False
+        """The machine is to be booted once the BMC has its answer."""
+        directory.mkdir(parents=True)
+        orders, answers = directory / "orders", directory / "answers"
+        os.mkfifo(orders)
+        os.mkfifo(answers)
+        self.script = directory / "chassis.sh"
+        """The command for ipmi_sim's chassis_control."""
+        names = {"orders": orders, "answers": answers}
+        quoted = {key: shlex.quote(str(path)) for key, path in names.items()}
+        self.script.write_text(_SCRIPT.format(**quoted))
+        self.script.chmod(0o755)
+        # Open for both, so that neither side of a pipe ever waits for the other or sees its end.
+        self._orders = os.fdopen(os.open(orders, os.O_RDWR), "r+b", buffering=0)
+        self._answers = os.open(answers, os.O_RDWR)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def switch(self, *, on: bool) -> int:
+        """Switch the power as a hand at the plug would; return when it began (monotonic ns)."""
+        at_ns = time.monotonic_ns()
+        with self._lock:
+            self._machine_wanted = False
+            if on:
+                # What is true from the start of the boot on is told at its start.
+                self._tell("power", state="on")
+                self._machine.power_on()
+            else:
+                self._machine.power_off()
+                self._tell("power", state="off")
+        return at_ns
+
+    def close(self) -> None:
+        """Stop obeying; the machine stays as it is."""
+        self._late.cancel()
+        self._orders.write(b"\n")
+        self._thread.join()
+        self._orders.close()
+        os.close(self._answers)
+
+    def _serve(self) -> None:
+        buffer = b""
+        while True:
+            buffer += self._orders.read(4096)
+            *lines, buffer = buffer.split(b"\n")
+            for line in lines:
+                if not line:
+                    return
+                caller, *order = line.decode().split()
+                answer = self._obey(" ".join(order))
+                os.write(self._answers, f"{caller} {answer}\n".encode())
+                if self._machine_wanted and not self._machine.is_on:
+                    # In this thread, since a machine dies with the thread that started it.
+                    self.switch(on=True)
+
+    def _obey(self, order: str) -> str:
+        if self.behaviour.fault is Fault.SLOW:
+            # A slow BMC is what is asked for here: the delay is the fault, no wait for an event.
+            time.sleep(self.behaviour.seconds)
+        match order:
+            case "get power":
+                state = "off" if self._lying or not self._machine.is_on else "on"
+                self._tell("read", state=state)
+                return f"power:{int(state == 'on')}"
+            case "set power 0":
+                self._tell("order", order="power_off")
+                return self._order_off()
+            case "set power 1":
+                self._tell("order", order="power_on")
+                self._lying = False
+                self._late.cancel()  # the later order counts
+                self._machine_wanted = True
+                return "done"
+            case "set reset 1":
+                self._tell("order", order="reset")
+                self.switch(on=False)
+                self._machine_wanted = True
+                return "done"
+            case _:
+                self._tell("order", order=order)
+                return "failed"
+
+    def _order_off(self) -> str:
+        match self.behaviour.fault:
+            case Fault.ACK_ONLY:
+                return "done"
+            case Fault.REFUSE:
+                return "failed"
+            case Fault.LIE:
+                self._lying = True
+                return "done"
+            case Fault.OFF_LATE:
+                if self._machine.is_on:
+                    self._late = threading.Timer(
+                        self.behaviour.seconds, self.switch, kwargs={"on": False}
+                    )
+                    self._late.daemon = True
+                    self._late.start()
+                return "done"
+            case Fault.NONE | Fault.SLOW:
+                self.switch(on=False)
+                return "done"
+
+    def _tell(self, what: str, **details: object) -> None:
+        self._record.add({"what": what, "node": self._machine.name, **details})

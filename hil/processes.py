@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The only place where the lab starts processes: none of them outlives it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, from which `python -m hil.NAME` works."""
+DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""Prefix: the kernel kills what follows when the thread that started it ends, however it ends."""
+COMMAND_LIMIT_S = 30.0
+"""No helper command of the lab takes a second; the rest is for a loaded machine."""
+
+
+def run(
+    command: Sequence[str], *, text: str | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return what it wrote.
+
+    Args:
+        command: Program and arguments; no shell.
+        text: For its standard input.
+        check: Whether an exit status other than 0 is an error.
+
+    Raises:
+        RuntimeError: It failed although `check`; the message holds its standard error.
+    """
+    done = subprocess.run(  # noqa: S603  # the lab's own literals and paths
+        command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_LIMIT_S
+    )
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
+    return done
+
+
+def spawn(
+    command: Sequence[str], *, stderr: IO[bytes] | int | None = None
+) -> subprocess.Popen[str]:
+    """Start a process with pipes at its standard input and output; it dies with the lab.
+
+    It gets a session of its own, so that Ctrl-C reaches only the lab, which then cleans up.
+    """
+    return subprocess.Popen(  # noqa: S603  # the lab's own literals and paths
+        [*DIE_WITH_US, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        bufsize=1,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process of ours and reap it; that it has ended already is no error."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """The command line of one of our own modules."""
+    return [sys.executable, "-m", name, *arguments]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must hold of every takeover, by those who have no part in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hil.watch import TAKEOVER_LIMIT_S, orders, power_entry
+
+if TYPE_CHECKING:
+    from hil.lab import Lab
+    from hil.machine import Machine
+
+
+def taken_over(lab: Lab, lost: Machine, gains: Machine, fault_ns: int) -> int:
+    """Wait for a takeover after a fence and check it; return when it was first seen (ns).
+
+    S1: once the new holder was seen, nobody else answered for the address. S2: before that, the
+    old holder's power was off, and was read as off. S9: nobody else was shot.
+
+    Raises:
+        AssertionError: One of these did not hold, or there was no takeover.
+    """
+    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=gains.name)
+    seen = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
+    first_ns = min(int(seen["at_ns"]), int(served["at_ns"]))
+    was_off = power_entry(lab, lost, fault_ns, what="power", state="off")
+    read_off = power_entry(lab, lost, fault_ns, what="read", state="off")
+    assert was_off is not None, f"{lost.name} never lost its power"
+    assert was_off["at_ns"] < first_ns, f"{gains.name} was seen before {lost.name} was off"
+    assert read_off is not None, f"{lost.name} was never read as off"
+    assert read_off["at_ns"] < first_ns, f"{gains.name} was seen before {lost.name} was read as off"
+    held_alone(lab, gains, first_ns)
+    assert not orders(lab, fault_ns, gains), f"{gains.name} was shot at as well"
+    return first_ns
+
+
+def held_alone(lab: Lab, holder: Machine, after_ns: int) -> None:
+    """Check that only one machine answered for the address after a time, and it did answer.
+
+    Raises:
+        AssertionError: It was otherwise.
+    """
+    lab.observer.wait_holder(holder.mac, TAKEOVER_LIMIT_S, after_ns=after_ns - 1)
+    holders = lab.observer.holders(after_ns - 1)
+    assert holders == [holder.mac], f"held by {holders}, not by {holder.mac} ({holder.name}) alone"
+    nodes = {
+        answer["node"]
+        for answer in lab.client.record.since(after_ns)
+        if answer["sent_ns"] > after_ns
+    }
+    assert nodes <= {holder.name}, f"the client was served by {nodes}"
+
+
+def undisturbed(lab: Lab, active: Machine, after_ns: int, *, gap_ms_max: float) -> None:
+    """Check that since a time nobody was shot, the address stayed and the client was served.
+
+    Args:
+        lab: The pair.
+        active: Who holds the service.
+        after_ns: Since when.
+        gap_ms_max: Longest time without an answer; it allows for a loaded machine.
+
+    Raises:
+        AssertionError: It was otherwise.
+    """
+    assert orders(lab, after_ns) == []
+    held_alone(lab, active, after_ns)
+    lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=after_ns, by=active.name)
+    gap_ms = lab.client.outage_ms(after_ns)
+    assert gap_ms < gap_ms_max, f"the client was not served for {gap_ms:.0f} ms"

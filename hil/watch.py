@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Questions about a pair on the bench that scenarios, tests and measurements share."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hil.agent import Agent, role, takeover_possible
+
+if TYPE_CHECKING:
+    from hil.lab import Lab
+    from hil.machine import Machine
+    from hil.record import Entry
+
+READY_LIMIT_S = 30.0
+"""From power on to a pair that could take over; an idle machine takes about 2 s."""
+TAKEOVER_LIMIT_S = 20.0
+"""For a takeover that must come; the pair's own times are about a tenth of it."""
+
+
+def ready(lab: Lab) -> tuple[Machine, Machine]:
+    """Wait until one node serves and the other could take over; return both, in this order.
+
+    Raises:
+        NotSeenError: It does not come to that.
+    """
+    answer = lab.client.wait_served(READY_LIMIT_S, after_ns=time.monotonic_ns())
+    active = lab.machines[answer["node"]]
+    standby = lab.other(active)
+    for machine, wanted in ((active, "active"), (standby, "standby")):
+        Agent(machine).wait(
+            lambda s, wanted=wanted: role(s) == wanted and takeover_possible(s),  # type: ignore[misc]
+            READY_LIMIT_S,
+            f"{wanted}, takeover possible",
+        )
+    return active, standby
+
+
+def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S) -> None:
+    """Wait until a machine's agent says that it is standby and hears its peer.
+
+    Raises:
+        NotSeenError: It does not.
+    """
+    Agent(machine).wait(
+        lambda s: role(s) == "standby" and s["peer_state"]["phase"] == "alive", limit_s, "standby"
+    )
+
+
+def wait_powered(lab: Lab, machine: Machine, after_ns: int) -> Entry:
+    """Return when a machine was switched on after a time.
+
+    Raises:
+        NotSeenError: It was not.
+    """
+    return lab.power.wait(
+        lambda e: e["node"] == machine.name and e["what"] == "power" and e["state"] == "on",
+        TAKEOVER_LIMIT_S,
+        after_ns=after_ns,
+        what=f"{machine.name} powered on",
+    )
+
+
+def power_entry(lab: Lab, machine: Machine, after_ns: int, **wanted: str) -> Entry | None:
+    """The first entry of the power record of a machine after a time with these values."""
+    for entry in lab.power.since(after_ns):
+        if entry["node"] == machine.name and wanted.items() <= entry.items():
+            return entry
+    return None
+
+
+def orders(lab: Lab, after_ns: int, machine: Machine | None = None) -> list[tuple[str, str]]:
+    """Every order a BMC was given after a time: node and order; of one machine, if named."""
+    return [
+        (entry["node"], entry["order"])
+        for entry in lab.power.since(after_ns)
+        if entry["what"] == "order" and (machine is None or entry["node"] == machine.name)
+    ]
