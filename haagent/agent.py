@@ -174,7 +174,8 @@ class Agent:
         before = self._state
         result = step(before, event, now_ns)
         self._state = result.state
-        self._know_peer(before, result.state)
+        if isinstance(event, PeerHeard):
+            self._know_peer(before, result.state)
         self._journal.observe(before, event, result, now_ns)
         if self._history.observe(before, event, result, now_ns):
             self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))

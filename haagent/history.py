@@ -71,6 +71,8 @@ class History:
         Returns:
             Whether a record was finished or completed: save() is then due.
         """
+        if before.pair is step.state.pair and before.groups is step.state.groups:
+            return False  # Most steps: a heartbeat came or went.
         self._observe_pair(before, step, now_ns)
         changed = False
         for index, group in enumerate(step.state.groups):

@@ -28,18 +28,10 @@ class Journal:
         cause = type(event).__name__
         if not isinstance(event, PeerHeard | DeadlinePassed):
             log.info(EVENT_TAKEN, at_ns=now_ns, cause=cause, **_facts(event))
-        if type(before.pair) is not type(step.state.pair) or _reasons(before) != _reasons(
-            step.state
-        ):
-            log.info(
-                PAIR_CHANGED,
-                at_ns=now_ns,
-                cause=cause,
-                before=_name(before.pair),
-                after=_name(step.state.pair),
-                reasons=_reasons(step.state),
-            )
-        for was, group in zip(before.groups, step.state.groups, strict=True):
+        if before.pair is not step.state.pair:
+            self._tell_pair(before, step.state, cause, now_ns)
+        changed = before.groups is not step.state.groups
+        for was, group in zip(before.groups, step.state.groups, strict=True) if changed else ():
             if type(was.phase) is not type(group.phase):
                 log.info(
                     GROUP_CHANGED,
@@ -54,6 +46,18 @@ class Journal:
             if not isinstance(effect, Beat | Persist | Reply):
                 name = type(effect).__name__
                 log.info(EFFECT_ORDERED, at_ns=now_ns, effect=name, **_facts(effect))
+
+    def _tell_pair(self, before: State, after: State, cause: str, now_ns: int) -> None:
+        reasons = _reasons(after)
+        if type(before.pair) is not type(after.pair) or reasons != _reasons(before):
+            log.info(
+                PAIR_CHANGED,
+                at_ns=now_ns,
+                cause=cause,
+                before=_name(before.pair),
+                after=_name(after.pair),
+                reasons=reasons,
+            )
 
 
 def _name(phase: PairPhase | GroupPhase) -> str:

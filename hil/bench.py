@@ -243,7 +243,8 @@ def show(console: Console, figures: Sequence[Figure]) -> None:
     console.print(
         f"[dim]{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Linux {platform.release()},"
         f" Python {platform.python_version()}; both nodes, their BMCs, the client and the observer"
-        " on this one machine; dead_after 1s, off_settle 0s, check_every 2s (30s when idle or loaded).[/]"
+        " on this one machine; dead_after 1s, off_settle 0s, check_every 2s, or 30s where nothing"
+        " fails over.[/]"
     )
 
 

@@ -97,8 +97,8 @@ def _tell_gates(stage: Stage, gains: Machine, fault_ns: int) -> None:
             continue
         if event.get("cause") == "EvidenceGathered" and event["event"] == "core.took":
             connected = "alive" if event["connected"] else "dead"
-            serving = "still answers" if event["serving"] else "is silent or not probed"
-            text = f"{gains.name}'s evidence: own network {connected}, the service {serving}"
+            serving = "still answers" if event["serving"] else "silent or not probed"
+            text = f"{gains.name}'s evidence: own network {connected}, service {serving}"
         elif event["event"] == "pair.changed" and event.get("reasons"):
             reasons = event["reasons"]
             assert isinstance(reasons, list)
@@ -120,7 +120,7 @@ def _tell_power(stage: Stage, lost: Machine, fault_ns: int) -> Entry | None:
     booted = power_entry(stage.lab, lost, fault_ns, what="power", state="on")
     told = (
         (order, f"{lost.name}'s BMC is ordered: off"),
-        (off, f"{lost.name} is off: everything in it is dead, its ports are down"),
+        (off, f"{lost.name} is off: all in it is dead, its ports are down"),
         (read, f"{lost.name}'s BMC is asked and answers: off"),
         (back, f"{lost.name}'s BMC is ordered: on"),
         (booted, f"{lost.name} boots"),

@@ -64,7 +64,8 @@ def undisturbed(lab: Lab, active: Machine, after_ns: int, *, gap_ms_max: float) 
     Raises:
         AssertionError: It was otherwise.
     """
-    assert orders(lab, after_ns) == []
+    shots = orders(lab, after_ns)
+    assert not shots, f"somebody was shot: {shots}"
     held_alone(lab, active, after_ns)
     lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=after_ns, by=active.name)
     gap_ms = lab.client.outage_ms(after_ns)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hil.record import Entry
 
 RIBBON_CELLS_MAX = 72
+BAR_CELLS = 30
 RIBBON_CELL_NS_MIN = 30_000_000
 """Three questions of the client: one lost answer makes no hole."""
 SOURCES = {
@@ -77,7 +78,7 @@ def show_phases(console: Console, phases: Sequence[tuple[str, float]]) -> None:
     table.add_column(justify="right")
     table.add_column()
     for name, ms in phases:
-        bar = "█" * max(1, round(40 * ms / longest_ms)) if ms > 0 else ""
+        bar = "█" * max(1, round(BAR_CELLS * ms / longest_ms)) if ms > 0 else ""
         table.add_row(name, f"{ms:.1f} ms", Text(bar, style="cyan"))
     console.print(table)
 

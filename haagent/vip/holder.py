@@ -21,7 +21,7 @@ from haagent.vip.announcer import Announcer
 from haagent.vip.frames import FrameShelf
 
 PUT_BACK_TRIES = 3
-"""As many removals within `FIGHT_NS` are put right, and as many attempts made for each."""
+"""As many attempts are made, and as many removals put right within `FIGHT_NS`."""
 PUT_BACK_PAUSE_S = 0.1
 FIGHT_NS = 10_000_000_000
 """Somebody who removes the address again and again has won: hand over instead of fighting."""
@@ -47,7 +47,15 @@ class _Hold:
     ready: bool = False
     """Added; from now on it must not be missing."""
     mending: asyncio.Task[None] | None = None
-    removed_ns: deque[int] = field(default_factory=lambda: deque(maxlen=PUT_BACK_TRIES + 1))
+    put_back_ns: deque[int] = field(default_factory=lambda: deque(maxlen=PUT_BACK_TRIES))
+    """When it was put back, the last few times."""
+
+    def is_fought_over(self) -> bool:
+        """Whether putting it back once more would be a fight."""
+        return (
+            len(self.put_back_ns) == PUT_BACK_TRIES
+            and time.monotonic_ns() - self.put_back_ns[0] < FIGHT_NS
+        )
 
 
 class VipHolder:
@@ -171,18 +179,17 @@ class VipHolder:
                 hold.mending = asyncio.create_task(self._put_back(vip, hold, seen_ns))
 
     async def _put_back(self, vip: Vip, hold: _Hold, seen_ns: int) -> None:
-        hold.removed_ns.append(seen_ns)
-        if len(hold.removed_ns) > PUT_BACK_TRIES and seen_ns - hold.removed_ns[0] < FIGHT_NS:
-            self._lose(vip, f"somebody removed it {len(hold.removed_ns)} times")
-            return
-        reason = "gone again"
+        reason = "somebody removes it again and again"
         for attempt in range(PUT_BACK_TRIES):
             await asyncio.sleep(attempt * PUT_BACK_PAUSE_S)
+            if hold.is_fought_over():
+                break
             try:
                 await self._netlink.call(partial(addresses.add, vip=vip))
             except EdgeError as error:
                 reason = str(error)
                 continue
+            hold.put_back_ns.append(time.monotonic_ns())
             if vip.address in self._netlink.interface(vip.interface).addresses:
                 took_ms = (time.monotonic_ns() - seen_ns) // 1_000_000
                 log.warning("vip.put_back", vip=str(vip.address), took_ms=took_ms)

@@ -65,13 +65,23 @@ def test_isolation_is_seen_while_asking(lan: Lan) -> None:
 
 
 def test_answers_to_others_do_not_count(lan: Lan) -> None:
-    """A question asked meanwhile, and answered, is not taken for ours."""
+    """An echo reply from the very reference, but to an earlier question, is no answer."""
+    lan.observer.sysctl("net.ipv4.icmp_echo_ignore_all=1")
+    late = bytearray(echo_request(4, 1, bytes(16)))
+    late[0], late[2:4] = 0, bytes(2)
+    late[2:4] = checksum(bytes(late)).to_bytes(2, "big")
 
     async def main() -> None:
-        others = [reachable([ALIVE4], TIMEOUT_S) for _ in range(5)]
-        ours, *rest = await asyncio.gather(reachable([DEAD4], SILENCE_S), *others)
-        assert not ours
-        assert all(rest)
+        with lan.observer.open_socket(
+            socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP
+        ) as sender:
+            asking = asyncio.create_task(reachable([ALIVE4], SILENCE_S))
+            with lan.a.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as witness:
+                while not asking.done():
+                    sender.sendto(late, ("192.0.2.11", 0))
+                    await asyncio.sleep(0.01)
+                assert witness.recv(1024).endswith(late), "none arrived: the test shows nothing"
+            assert not await asking
 
     lan.a.run(main)
 

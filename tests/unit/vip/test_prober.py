@@ -21,8 +21,8 @@ from vip.netns import Lan, batch
 VIP4 = Vip(ip_interface("192.0.2.10/24"), "eth0")
 VIP6 = Vip(ip_interface("2001:db8::10/64"), "eth0")
 BOTH = (VIP4, VIP6)
-WINDOW_S = 0.2
-"""Ten times the usual, for a loaded test machine."""
+WINDOW_S = 0.1
+"""Five times the usual, for a loaded test machine."""
 HOLD = ("addr add 192.0.2.10/24 dev eth0", "addr add 2001:db8::10/64 dev eth0 nodad")
 
 
