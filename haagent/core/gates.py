@@ -28,21 +28,24 @@ EVIDENCE_EVERY_NS = 1 * S
 """While a silent peer is not shot, the evidence is renewed this often."""
 EVIDENCE_BUDGET_NS = 2 * S
 """An answer that takes longer than this is asked for anew."""
+EVIDENCE_OLD_NS = 5 * S
+"""An answer older than this says nothing any more."""
 
 
 def ask_evidence(turn: Turn) -> None:
     """Ask for evidence unless a fresh answer is here or on its way."""
     evidence = turn.state.evidence
     if evidence is not None:
-        limit_ns = EVIDENCE_EVERY_NS if evidence.answered else EVIDENCE_BUDGET_NS
+        unknown = evidence.answered_ns is None
+        limit_ns = EVIDENCE_BUDGET_NS if unknown else EVIDENCE_EVERY_NS
         if turn.now_ns - evidence.asked_ns < limit_ns:
             return
     attempt = turn.attempt()
-    if evidence is not None and evidence.answered:
+    if evidence is None:
+        turn.set(evidence=Evidence(turn.now_ns, attempt))
+    else:
         # The last answer stands until the next one, so that a silent hour has no gaps in it.
         turn.set(evidence=replace(evidence, asked_ns=turn.now_ns, attempt=attempt))
-    else:
-        turn.set(evidence=Evidence(turn.now_ns, attempt))
     turn.emit(GatherEvidence(attempt))
 
 
@@ -54,7 +57,7 @@ def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
     turn.set(
         evidence=replace(
             evidence,
-            answered=True,
+            answered_ns=turn.now_ns,
             connected=event.connected,
             serving=event.serving,
             vip_answered=event.vip_answered,
@@ -138,7 +141,9 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
 
 def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[Reason]:
     evidence = state.evidence
-    if evidence is None or not evidence.answered:
+    if evidence is None or evidence.answered_ns is None:
+        return [Reason.EVIDENCE_PENDING]
+    if state.now_ns - evidence.answered_ns >= EVIDENCE_OLD_NS:
         return [Reason.EVIDENCE_PENDING]
     reasons = []
     if not connected(state):

@@ -44,6 +44,8 @@ WANT_NS = 5 * S
 HAND_OVER_NS = 5 * S
 """For so long after a hand-over the other node goes first."""
 START_RETRY_NS = 5 * S
+TAKE_OVER_NS = 10 * S
+"""A disk that takes longer than this to write a hundred bytes has failed."""
 BLOCKED_NS = 5 * S
 """Pause before a group that could not be taken over is tried again."""
 START_FAILED_NS = 60 * S
@@ -103,7 +105,8 @@ def take_over(turn: Turn, index: int, grant: Grant, term: int) -> None:
     """With a grant: make the term durable and probe the addresses, both at once."""
     attempt = turn.attempt()
     forced = isinstance(turn.state.pair, Fenced) and turn.state.pair.proof is Proof.FORCED
-    turn.enter(index, TakingOver(grant, attempt, term, probed=forced), term=term)
+    until_ns = turn.now_ns + TAKE_OVER_NS
+    turn.enter(index, TakingOver(grant, attempt, term, until_ns, probed=forced), term=term)
     turn.emit(Persist(attempt, turn.state.record))
     if not forced:
         turn.emit(ProbeVip(index, attempt))
@@ -230,8 +233,12 @@ def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
     if phase.grant is Grant.PEER_OFF and not isinstance(turn.state.pair, Fenced):
         turn.enter(index, Standby())  # S8: the proof was taken back before anything started.
         turn.persist()
-    elif phase.persisted and phase.probed and not turn.struck:
-        _start(turn, index, phase.term, tries=0)
+    elif phase.persisted and phase.probed:
+        if turn.may_strike:
+            _start(turn, index, phase.term, tries=0)
+    elif turn.now_ns >= phase.until_ns:
+        reason = Reason.VIP_NOT_PROBED if phase.persisted else Reason.NOT_DURABLE
+        blocked(turn, index, reason, "no answer in time")
 
 
 def _start(turn: Turn, index: int, term: int, *, tries: int) -> None:
@@ -245,7 +252,7 @@ def _starting(turn: Turn, index: int, phase: Starting) -> None:
         phase.attempt is None and turn.state.stopping is StopKind.LEAVE
     ):
         release(turn, index)
-    elif phase.attempt is None and turn.now_ns >= phase.retry_ns and not turn.struck:
+    elif phase.attempt is None and turn.now_ns >= phase.retry_ns and turn.may_strike:
         _start(turn, index, phase.term, tries=phase.tries)
 
 

@@ -154,7 +154,7 @@ def _advance(turn: Turn, phase: PairPhase) -> None:
         case Fenced():
             _fenced(turn, phase)
         case PoweringOn():
-            if phase.attempt is None and turn.now_ns >= phase.retry_ns:
+            if phase.attempt is None and turn.now_ns >= phase.retry_ns and turn.may_strike:
                 _power_on(turn, phase.fenced_ns, phase.tries)
         case _:
             assert_never(phase)
@@ -182,6 +182,7 @@ def _alive(turn: Turn, phase: Alive) -> None:
         body.fence_me
         and turn.now_ns >= phase.fence_retry_ns
         and not fence_reasons(turn.state, FenceCause.ASKED, turn.now_ns)
+        and turn.may_strike
     ):
         _fence(turn, FenceCause.ASKED)
     elif silence_ns(turn.state, turn.now_ns) >= turn.timing.suspect_after_ns:
@@ -196,7 +197,7 @@ def _silent(turn: Turn, phase: Silent) -> None:
     reasons = fence_reasons(turn.state, phase.cause, turn.now_ns)
     if not reasons and turn.now_ns < phase.retry_ns:
         reasons = (Reason.FENCE_UNCONFIRMED,)
-    if not reasons:
+    if not reasons and turn.may_strike:
         _fence(turn, phase.cause)
     elif reasons != phase.reasons or turn.state.pair is not phase:
         turn.pair(replace(phase, reasons=reasons))
@@ -225,10 +226,10 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
     leaving = turn.state.stopping is StopKind.LEAVE
     if not settled and not leaving and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
         return
-    if phase.proof is Proof.HARDWARE:
-        _power_on(turn, phase.read_ns, 0)
-    else:
+    if phase.proof is not Proof.HARDWARE:
         turn.pair(Unheard(turn.now_ns))
+    elif turn.may_strike:
+        _power_on(turn, phase.read_ns, 0)
 
 
 def _power_on(turn: Turn, fenced_ns: int, tries: int) -> None:

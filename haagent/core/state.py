@@ -168,6 +168,8 @@ class TakingOver:
     grant: Grant
     attempt: int
     term: int
+    until_ns: int
+    """A disk or a probe that has not answered by then has failed."""
     persisted: bool = False
     probed: bool = False
 
@@ -280,7 +282,8 @@ class Evidence:
 
     asked_ns: int
     attempt: int
-    answered: bool = False
+    answered_ns: int | None = None
+    """When the answers below came; they stand while the next ones are awaited, for a while."""
     connected: bool = False
     serving: bool = False
     vip_answered: bool = False

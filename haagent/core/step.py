@@ -22,10 +22,12 @@ One step has five parts, always in this order:
 
 Decisions depend on what holds, not on how it came about: parts 3 and 4 look at the state, so a
 lost or doubled event cannot lose a decision. A dangerous effect (a fence, a power-on, a start)
-leaves alone: whatever else is due waits for the next step, which comes at once.
+leaves alone, and only in a step of the clock: whatever else is due waits for the next one, which
+comes at once.
 
 The loop that drives this must hand over all queued input before it hands over `DeadlinePassed`:
-then an agent that was frozen reads the heartbeats it slept through before it looks at the clock.
+then an agent that was frozen reads the heartbeats it slept through before it shoots or starts
+anything.
 """
 
 from __future__ import annotations
@@ -119,6 +121,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             maintenance_version=record.maintenance_version,
         ),
         now_ns,
+        clock=True,
     )
     for index, group in enumerate(settings.groups):
         known = remembered.get(group.name, GroupRecord(0, held=False, held_term=0))
@@ -150,7 +153,7 @@ def step(state: State, event: Event, now_ns: int) -> Step:
     """
     if state.exited:
         return Step(state)
-    turn = Turn(state, now_ns)
+    turn = Turn(state, now_ns, clock=isinstance(event, DeadlinePassed))
     detector.judge_self(turn)
     _take(turn, event)
     pair.advance(turn)

@@ -14,11 +14,12 @@ from haagent.core.state import Group, GroupPhase, PairPhase, State
 class Turn:
     """A state, the time, and the effects so far. Lives for one call of step()."""
 
-    __slots__ = ("effects", "now_ns", "state")
+    __slots__ = ("clock", "effects", "now_ns", "state")
 
-    def __init__(self, state: State, now_ns: int) -> None:
+    def __init__(self, state: State, now_ns: int, *, clock: bool) -> None:
         self.state = state
         self.now_ns = now_ns
+        self.clock = clock
         self.effects: list[Effect] = []
 
     @property
@@ -27,14 +28,16 @@ class Turn:
         return self.state.settings.timing
 
     @property
-    def struck(self) -> bool:
-        """A dangerous effect left already: another one waits for the next step.
+    def may_strike(self) -> bool:
+        """Whether a dangerous effect may leave in this step.
 
-        Asking wakes the core at once, since whoever asks has something to do.
+        Only with the clock's own event, which comes when all queued input was taken (S6): an
+        answer that is handled before an unread heartbeat shoots nobody. And only one at a time.
+        Who asks has something to do, so otherwise the core is woken again at once.
         """
-        if any(isinstance(effect, DANGEROUS) for effect in self.effects):
-            self.set(wake_ns=self.now_ns)
+        if self.clock and not any(isinstance(effect, DANGEROUS) for effect in self.effects):
             return True
+        self.set(wake_ns=self.now_ns)
         return False
 
     def set(self, **changes: Any) -> None:

@@ -12,7 +12,7 @@ from haagent.core.settings import MS
 from haagent.core.step import step
 from haagent.core.wire import Role
 from haagent.history import History
-from tests.unit.core.harness import Bench, asking, promise, says
+from core.harness import Bench, asking, promise, says
 
 
 class Recorded(Bench):

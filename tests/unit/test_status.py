@@ -18,7 +18,7 @@ from haagent.links import Link
 from haagent.links.linkset import LinkState as PathState
 from haagent.status import Sources, snapshot
 from haagent.vip import Vip
-from tests.unit.core.harness import Bench, active, says, silent, standby
+from core.harness import Bench, active, says, silent, standby
 
 READY = Readiness("alpha-bmc", 1, True, Power.ON, 90 * S, "", None, None)  # noqa: FBT003
 DEAD = replace(READY, ready=False, power=Power.UNKNOWN, detail="no answer")
