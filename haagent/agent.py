@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,15 +19,12 @@ from haagent.config import Configuration
 from haagent.control import ControlServer
 from haagent.core.effects import Beat, Effect, Exit, Reply
 from haagent.core.events import (
-    ConfirmOffAsked,
     DeadlinePassed,
     Event,
     LinkChanged,
-    MaintenanceAsked,
     PeerHeard,
     StopAsked,
     StopKind,
-    SwitchoverAsked,
 )
 from haagent.core.state import HOLDING, State, Step
 from haagent.core.step import deadline_ns, start, step
@@ -40,6 +36,7 @@ from haagent.history import History
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
+from haagent.requests import Requests
 from haagent.status import Sources, snapshot
 
 INBOX_MAX = 10_000
@@ -59,8 +56,6 @@ class Agent:
         self._counter = 0
         self._counts: Counter[str] = Counter()
         self._inbox: deque[Event] = deque()
-        self._requests: dict[int, asyncio.Future[Reply]] = {}
-        self._request = 0
         self._timer: asyncio.TimerHandle | None = None
         self._turning = False
         self._done: asyncio.Future[int]
@@ -75,7 +70,8 @@ class Agent:
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
-        self._control = ControlServer(configuration.control_socket, self._asked)
+        self._requests = Requests(configuration, self._take, self._status, self._history)
+        self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
     async def run(self) -> int:
         """Run until told to end.
@@ -202,9 +198,7 @@ class Agent:
             case Beat():
                 self._send(effect)
             case Reply():
-                waiting = self._requests.pop(effect.request, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(effect)
+                self._requests.settle(effect)
             case Exit():
                 log.info("agent.exits", kind=effect.kind.value)
                 if not self._done.done():
@@ -245,58 +239,6 @@ class Agent:
                 now.up and now.carrier
             ):
                 self._take(LinkChanged(index, now.up and now.carrier))
-
-    async def _asked(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        """Answer one request from the control socket."""
-        match request.get("verb"):
-            case "status":
-                return {"ok": True, "message": "", "data": self._status()}
-            case "history":
-                limit = request.get("limit", 20)
-                records = list(self._history.records)
-                kept = records[-limit:] if isinstance(limit, int) and limit > 0 else records
-                return {"ok": True, "message": "", "data": kept}
-            case "switchover":
-                return await self._asked_for_switchover(request.get("group"))
-            case "maintenance" if isinstance(request.get("on"), bool):
-                return await self._submit(
-                    MaintenanceAsked(self._next_request(), on=bool(request["on"]))
-                )
-            case "confirm-off":
-                return await self._asked_to_confirm(request)
-            case verb:
-                return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
-
-    async def _asked_to_confirm(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        peer = self._configuration.node_names[self._configuration.pair.peer]
-        if request.get("peer", peer) != peer:
-            return {"ok": False, "message": f"the peer of this node is {peer}", "data": None}
-        force = request.get("force") is True
-        return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
-
-    async def _asked_for_switchover(self, name: object) -> Mapping[str, object]:
-        names = [group.name for group in self._configuration.pair.groups]
-        if name is not None and name not in names:
-            message = f"no group {name}; there are: {', '.join(names)}"
-            return {"ok": False, "message": message, "data": None}
-        index = None if name is None else names.index(str(name))
-        return await self._submit(SwitchoverAsked(self._next_request(), index))
-
-    def _next_request(self) -> int:
-        self._request += 1
-        return self._request
-
-    async def _submit(
-        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked
-    ) -> Mapping[str, object]:
-        """Put an operator's wish to the core and wait for its answer."""
-        waiting = asyncio.get_running_loop().create_future()
-        self._requests[event.request] = waiting
-        log.info("operator.asked", cause=type(event).__name__, request=event.request)
-        self._take(event)
-        reply = await waiting
-        log.info("operator.answered", request=event.request, ok=reply.ok, message=reply.message)
-        return {"ok": reply.ok, "message": reply.message, "data": None}
 
     def _status(self) -> dict[str, object]:
         now_ns = time.monotonic_ns()

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What comes over the control socket: questions answered here, wishes put to the core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from haagent.config import Configuration
+from haagent.core.effects import Reply
+from haagent.core.events import ConfirmOffAsked, Event, MaintenanceAsked, SwitchoverAsked
+from haagent.history import History
+
+log = structlog.get_logger()
+
+
+class Requests:
+    """Turns requests into events and the core's replies into answers.
+
+    Args:
+        configuration: Of this node.
+        take: Queues an event for the core.
+        status: Makes the status data.
+        history: Has the records.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        take: Callable[[Event], None],
+        status: Callable[[], Mapping[str, object]],
+        history: History,
+    ) -> None:
+        self._configuration = configuration
+        self._take = take
+        self._status = status
+        self._history = history
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._request = 0
+
+    def settle(self, reply: Reply) -> None:
+        """The core answered a request."""
+        waiting = self._waiting.pop(reply.request, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    async def answer(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """Answer one request from the control socket."""
+        match request.get("verb"):
+            case "status":
+                return {"ok": True, "message": "", "data": self._status()}
+            case "history":
+                limit = request.get("limit", 20)
+                records = list(self._history.records)
+                kept = records[-limit:] if isinstance(limit, int) and limit > 0 else records
+                return {"ok": True, "message": "", "data": kept}
+            case "switchover":
+                return await self._asked_for_switchover(request.get("group"))
+            case "maintenance" if isinstance(request.get("on"), bool):
+                return await self._submit(
+                    MaintenanceAsked(self._next_request(), on=bool(request["on"]))
+                )
+            case "confirm-off":
+                return await self._asked_to_confirm(request)
+            case verb:
+                return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
+
+    async def _asked_to_confirm(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        peer = self._configuration.node_names[self._configuration.pair.peer]
+        if request.get("peer", peer) != peer:
+            return {"ok": False, "message": f"the peer of this node is {peer}", "data": None}
+        force = request.get("force") is True
+        return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
+
+    async def _asked_for_switchover(self, name: object) -> Mapping[str, object]:
+        names = [group.name for group in self._configuration.pair.groups]
+        if name is not None and name not in names:
+            message = f"no group {name}; there are: {', '.join(names)}"
+            return {"ok": False, "message": message, "data": None}
+        index = None if name is None else names.index(str(name))
+        return await self._submit(SwitchoverAsked(self._next_request(), index))
+
+    def _next_request(self) -> int:
+        self._request += 1
+        return self._request
+
+    async def _submit(
+        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked
+    ) -> Mapping[str, object]:
+        """Put an operator's wish to the core and wait for its answer."""
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[event.request] = waiting
+        log.info("operator.asked", cause=type(event).__name__, request=event.request)
+        self._take(event)
+        reply = await waiting
+        log.info("operator.answered", request=event.request, ok=reply.ok, message=reply.message)
+        return {"ok": reply.ok, "message": reply.message, "data": None}
