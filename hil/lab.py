@@ -97,6 +97,8 @@ class Lab:
         namespace = Namespace()
         self._stack.callback(namespace.close)
         self.network.plug(name, namespace.pid, cables)
+        # Unplugged before it goes: a machine may be booting meanwhile.
+        self._stack.callback(self.network.unplug, name)
         return namespace.pid
 
     def _build_machine(self, name: str) -> None:

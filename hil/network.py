@@ -62,6 +62,11 @@ class Network:
             "table inet faults { chain input { type filter hook input priority 0; }; }\n",
         )
 
+    @property
+    def plugged(self) -> tuple[str, ...]:
+        """Names of all that are connected."""
+        return tuple(self._plugged)
+
     def plug(self, machine: str, pid: int, ports: tuple[Port, ...]) -> None:
         """Connect a machine whose network namespace is that of a process."""
         with self._lock:

@@ -46,12 +46,12 @@ def freeze(stage: Stage) -> None:
     stage.say(f"Thawing what is left of the frozen {active.name}: {left} of {len(frozen.pidfds)}.")
     stage.check(left == 0, "nothing of the frozen machine was left to be thawed")
     thawed_ns = time.monotonic_ns()
-    stage.lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=thawed_ns)
     wait_standby(active)
+    stage.lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=thawed_ns + STEADY_NS)
     stage.check(
         stage.lab.observer.holders(thawed_ns) == [standby.mac],
         f"since then only {standby.name} answered for the address",
-        f"asked {len(stage.lab.observer.sightings(thawed_ns))} times",
+        f"{len(stage.lab.observer.sightings(thawed_ns))} answers",
     )
 
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What one seed draws before anything runs: the pair, its times, and which faults may strike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from haagent.core.settings import MS, GroupSettings, LinkSettings, PairSettings, S, Timing
+
+HASH = b"one-and-the-same"
+LAN, RING = 0, 1
+"""Link numbers: the switched LAN, on which the addresses live, and a direct cable."""
+
+
+THEMES = (
+    ("switchover", "switchover", "loss", "one_way", "delay", "duplicate", "kill", "pause",
+     "record_lost", "loaded", "leave"),
+    ("partition", "one_way", "bmc_slow", "bmc_loses_answer", "stop_process", "loaded", "freeze",
+     "delay", "bmc_does_nothing"),
+    ("stop_fails", "stop_hangs", "group_slow", "switchover", "group_lost", "start_fails", "kill",
+     "stop_process"),
+    ("power_loss", "power_loss_with_bmc", "confirm_off", "reset", "bmc_slow", "kill", "pause",
+     "leave"),
+    ("loaded", "loaded", "loss", "loss", "stop_process", "reference_lost", "partition"),
+    ("disk_full", "disk_slow", "record_lost", "kill", "power_loss", "partition", "switchover",
+     "reset"),
+)  # fmt: skip
+"""Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
+HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)
+"""How long faults strike: mostly short and dense."""
+SILENCERS = (
+    "partition", "one_way", "isolated", "stop_process", "freeze", "reset", "power_loss",
+    "power_loss_with_bmc",
+)  # fmt: skip
+"""Faults that make a node silent, without which few others matter: most seeds have some more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """One world's constants."""
+
+    seed: int
+    groups: tuple[GroupSettings, ...]
+    timing: Timing
+    links: tuple[LinkSettings, ...]
+    probe: bool
+    """A service probe is configured, so evidence can say "still serving"."""
+    blind: bool
+    """ARP probes never see the peer (a filter, a VLAN): S1 must hold by the grants alone."""
+    bmc_on_lan: bool
+    """The BMCs hang on the LAN's switch: a cut cable cuts the way to the peer's BMC too."""
+    fence_deadline_ns: int
+    kinds: tuple[str, ...]
+    """The faults this seed may inject (swarm testing: a subset, so that faults do not mask
+    each other)."""
+    strikes: int
+    """How many faults are drawn at random times."""
+    reactive: float
+    """Probability that an effect of note draws another fault within its shadow."""
+    faults_from_ns: int
+    heal_ns: int
+    drift_ppm: tuple[int, int]
+
+    def settings(self, me: int) -> PairSettings:
+        """The pair as that node sees it."""
+        return PairSettings(me, self.groups, self.links, self.timing, HASH)
+
+
+def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = None) -> Mix:
+    """The mix of a seed.
+
+    Args:
+        seed: Everything follows from it.
+        kinds: All kinds of fault there are.
+        only: Exactly these kinds instead of a drawn subset, for directed tests.
+    """
+    rng = Random(seed)  # noqa: S311 - histories, not secrets
+    share = rng.choice((0.08, 0.15, 0.3, 0.6))
+    enabled = only or tuple(kind for kind in kinds if rng.random() < share)
+    if only is None and rng.random() < 0.6:
+        enabled += 2 * tuple(rng.sample(SILENCERS, 2))
+    strikes = rng.randint(1, 10)
+    if only is None and rng.random() < 0.3:
+        enabled = rng.choice(THEMES)
+        strikes = rng.randint(5, 30)
+    interval_ns = rng.choice((100, 200, 250, 250)) * MS
+    from_ns = rng.choice((0, 3, 10)) * S
+    groups = [GroupSettings("web", rng.choice((0, 0, 1)))]
+    if rng.random() < 0.35:
+        groups.append(GroupSettings("data", rng.choice((0, 1, 1))))
+    links = (LinkSettings("lan", switched=True), LinkSettings("ring", switched=False))
+    return Mix(
+        seed=seed,
+        groups=tuple(groups),
+        timing=Timing(
+            interval_ns=interval_ns,
+            suspect_after_ns=max(400 * MS, 2 * interval_ns),
+            dead_after_ns=max(1 * S, 4 * interval_ns),
+            serving_grace_ns=rng.choice((2, 6)) * S,
+            fence_delay_ns=3 * S,
+            fence_retry_ns=rng.choice((2, 5)) * S,
+            fence_window_ns=60 * S,
+            lone_start_after_ns=rng.choice((None, None, 6 * S, 15 * S)),
+            power_on_retry_ns=rng.choice((3, 10)) * S,
+            stop_budget_ns=rng.choice((2, 5)) * S,
+        ),
+        links=links[: rng.choice((1, 2, 2, 2))],
+        probe=rng.random() < 0.5,
+        blind=rng.random() < 0.3,
+        bmc_on_lan=rng.random() < 0.25,
+        fence_deadline_ns=rng.choice((2, 4)) * S,
+        kinds=enabled,
+        strikes=strikes,
+        reactive=rng.choice((0.0, 0.1, 0.3, 0.5)),
+        faults_from_ns=from_ns,
+        heal_ns=from_ns + rng.randint(*rng.choice(HORIZONS_S)) * S,
+        drift_ppm=(rng.randint(-200, 200), rng.randint(-200, 200)),
+    )

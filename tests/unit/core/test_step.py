@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The heart as a whole: dangerous effects, deadlines, and the whole way of a failover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from core.harness import THEIRS, Bench, active, body, says, standby, taking_over
+from fencing import FenceOutcome
+from haagent.core.effects import (
+    DANGEROUS,
+    Beat,
+    Fence,
+    GatherEvidence,
+    PowerOn,
+    ProbeVip,
+    StartGroup,
+    StopGroup,
+)
+from haagent.core.events import (
+    DeadlinePassed,
+    Event,
+    EvidenceGathered,
+    FenceFinished,
+    FenceReadied,
+    LinkChanged,
+    PeerHeard,
+    Persisted,
+    VipProbed,
+    VipProbeFailed,
+)
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S
+from haagent.core.state import Active, Alive, Blocked, Standby, Step, TakingOver, Unheard
+from haagent.core.step import deadline_ns, step
+from haagent.core.wire import Frame, Role
+
+
+def test_way_of_a_failover() -> None:
+    """S2: the order of one failover, from silence to the peer's power, is as the design says."""
+    bench = taking_over()
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.pass_time(100 * MS)
+    bench.finish_power_on()
+    order = [
+        type(effect)
+        for effect in bench.all
+        if isinstance(effect, (Fence, ProbeVip, StartGroup, PowerOn))
+    ]
+    assert order == [Fence, ProbeVip, StartGroup, PowerOn]
+    bench.in_group(Active)
+    bench.in_pair(Unheard)
+
+
+def test_dangerous_effects_leave_alone() -> None:
+    """Two groups whose next try is due in one step start in two, the second at once after."""
+    names = ("web", "mail")
+    bench = taking_over(groups=names)
+    for index in (0, 1):
+        bench.feed(Persisted(bench.in_group(TakingOver, index).attempt))
+        bench.probed(index=index)
+    for index in (0, 1):
+        bench.started(index, ok=False)
+    assert bench.count(StartGroup) == 2
+    bench.pass_time(5 * S - 1)
+    assert bench.count(StartGroup) == 2
+    bench.now_ns += 1
+    first = step(bench.state, DeadlinePassed(), bench.now_ns)
+    second = step(first.state, DeadlinePassed(), bench.now_ns)
+    assert deadline_ns(first.state) == bench.now_ns
+    for done, group in ((first, 0), (second, 1)):
+        starts = [effect for effect in done.effects if isinstance(effect, DANGEROUS)]
+        assert [getattr(effect, "group", None) for effect in starts] == [group]
+
+
+def evidence_opens_the_last_gate() -> tuple[Bench, Event]:
+    """A silent peer, and the answer that lets the fence go."""
+    bench = standby()
+    bench.pass_time(1100 * MS)
+    asked = bench.asked(GatherEvidence).attempt
+    return bench, EvidenceGathered(asked, connected=True, serving=False, vip_answered=False)
+
+
+def probe_completes_a_takeover() -> tuple[Bench, Event]:
+    """A peer proved off, a durable term, and the last answer that the start waits for."""
+    bench = taking_over()
+    bench.persisted()
+    bench.pass_time(100 * MS)
+    return bench, VipProbed(0, bench.in_group(TakingOver).attempt, None)
+
+
+def fence_leaves_nothing_to_take_over() -> tuple[Bench, Event]:
+    """A peer that asked to be fenced and holds nothing of ours: it may have its power back."""
+    bench = active()
+    bench.hear(says(Role.STUCK, term=1), fence_me=True)
+    bench.pass_time(100 * MS)
+    return bench, FenceFinished(bench.asked(Fence).attempt, FenceOutcome.CONFIRMED_OFF, "")
+
+
+def strikes(done: Step) -> list[type]:
+    """The dangerous effects of a step."""
+    return [type(effect) for effect in done.effects if isinstance(effect, DANGEROUS)]
+
+
+@pytest.mark.parametrize(
+    ("ready", "kind"),
+    [
+        (evidence_opens_the_last_gate, Fence),
+        (probe_completes_a_takeover, StartGroup),
+        (fence_leaves_nothing_to_take_over, PowerOn),
+    ],
+    ids=["fence", "start", "power on"],
+)
+def test_dangerous_effects_leave_only_by_the_clock(
+    ready: Callable[[], tuple[Bench, Event]], kind: type
+) -> None:
+    """S6: no answer strikes by itself; it wakes the core at once, and the clock's step strikes."""
+    bench, answer = ready()
+    before = bench.count(kind)
+    answered = step(bench.state, answer, bench.now_ns)
+    assert strikes(answered) == []
+    assert deadline_ns(answered.state) == bench.now_ns
+    assert strikes(step(answered.state, DeadlinePassed(), bench.now_ns)) == [kind]
+    # On the bench, which hands over the clock as the loop does, it is the same to the nanosecond.
+    bench.feed(answer)
+    assert bench.count(kind) == before + 1
+
+
+def test_unread_heartbeat_stays_the_fence() -> None:
+    """S6: a heartbeat queued behind the answer that opens the last gate is read before the shot."""
+    bench, answer = evidence_opens_the_last_gate()
+    answered = step(bench.state, answer, bench.now_ns)
+    frame = Frame(0, 0, THEIRS, bench.counter + 1, body(says(Role.ACTIVE, term=1)))
+    heard = step(answered.state, PeerHeard(0, bench.now_ns - 1, frame), bench.now_ns)
+    done = step(heard.state, DeadlinePassed(), bench.now_ns)
+    assert isinstance(done.state.pair, Alive)
+    assert strikes(answered) == strikes(heard) == strikes(done) == []
+
+
+def test_unread_heartbeat_stays_the_start() -> None:
+    """S8: a heartbeat of the dead queued behind the last answer of a takeover is read first."""
+    bench, answer = probe_completes_a_takeover()
+    answered = step(bench.state, answer, bench.now_ns)
+    frame = Frame(0, 0, THEIRS, bench.counter + 1, body(says(Role.ACTIVE, term=1)))
+    heard = step(answered.state, PeerHeard(0, bench.now_ns - 1, frame), bench.now_ns)
+    done = step(heard.state, DeadlinePassed(), bench.now_ns)
+    assert isinstance(done.state.groups[0].phase, Standby)
+    assert done.state.distrusted
+    assert strikes(answered) == strikes(heard) == strikes(done) == []
+
+
+def test_probe_failed_is_named() -> None:
+    """S8: an address that could not be probed is not taken as silent."""
+    bench = taking_over()
+    attempt = bench.in_group(TakingOver).attempt
+    bench.persisted()
+    bench.feed(VipProbeFailed(0, attempt, "interface is down"))
+    phase = bench.in_group(Blocked)
+    assert (phase.reason, phase.detail) == (Reason.VIP_NOT_PROBED, "interface is down")
+    assert bench.count(StartGroup) == 0
+    assert not bench.state.distrusted
+
+
+def test_deadline_is_the_next_heartbeat() -> None:
+    """An idle core wants to be woken for its next heartbeat."""
+    bench = Bench()
+    bench.feed(DeadlinePassed())
+    assert deadline_ns(bench.state) == bench.state.beat_ns
+
+
+def test_deadline_of_silence() -> None:
+    """The core wants to be woken at suspect_after and at dead_after, to the nanosecond."""
+    bench = standby()
+    bench.pass_time(350 * MS)
+    assert deadline_ns(bench.state) == bench.now_ns + 50 * MS
+    bench.pass_time(630 * MS)
+    assert deadline_ns(bench.state) == bench.now_ns + 20 * MS
+
+
+def test_time_does_not_go_back() -> None:
+    """A clock that goes back is a bug of the loop: the core stops."""
+    bench = standby()
+    with pytest.raises(AssertionError):
+        step(bench.state, DeadlinePassed(), bench.now_ns - 1)
+
+
+def test_fence_readiness_is_kept() -> None:
+    """Readiness of the peer's fence devices is kept for status."""
+    bench = standby()
+    bench.feed(FenceReadied(ready=False, detail="no answer"))
+    assert (bench.state.fence_ready, bench.state.fence_detail) == (False, "no answer")
+
+
+def test_lost_carrier_changes_no_role() -> None:
+    """One lost link degrades: no change of roles while the other lives."""
+    bench = active()
+    bench.feed(LinkChanged(0, carrier=False))
+    for _ in range(20):
+        bench.hear(says(Role.STANDBY, term=1), link=1)
+        bench.pass_time(100 * MS)
+    bench.in_group(Active)
+    assert bench.count(StopGroup) == 1
+    assert not any(isinstance(effect, (Fence, PowerOn)) for effect in bench.all)
+
+
+def test_idle_pair_does_nothing() -> None:
+    """A healthy pair exchanges heartbeats and nothing else, for as long as it lives."""
+    bench = active()
+    before = len(bench.all)
+    bench.pass_time(60 * S, says(Role.STANDBY, term=1))
+    assert {type(effect) for effect in bench.all[before:]} == {Beat}
+    assert not any(isinstance(effect, DANGEROUS) for effect in bench.all[before:])
