@@ -57,6 +57,7 @@ class Agent:
         self._counts: Counter[str] = Counter()
         self._inbox: deque[Event] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_ns: int | None = None
         self._turning = False
         self._done: asyncio.Future[int]
         self._state: State
@@ -148,21 +149,29 @@ class Agent:
             self._drain()
             now_ns = time.monotonic_ns()
             due_ns = deadline_ns(self._state)
-            if due_ns is None or now_ns < due_ns:
-                break
-            self._step(DeadlinePassed(), now_ns)
-            due_ns = deadline_ns(self._state)
+            if due_ns is not None and now_ns >= due_ns:
+                self._step(DeadlinePassed(), now_ns)
+                due_ns = deadline_ns(self._state)
         self._turning = False
+        self._arm(due_ns)
+
+    def _arm(self, due_ns: int | None) -> None:
+        """Wake at the deadline; most events leave it where it was."""
         if self._timer is not None:
+            if self._armed_ns == due_ns:
+                return
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._armed_ns = None, due_ns
         if due_ns is not None:
-            loop = asyncio.get_running_loop()
             delay_s = max(0, due_ns - time.monotonic_ns()) / 1e9
-            self._timer = loop.call_later(delay_s, self._wake)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake()
 
     def _drain(self) -> None:
-        self._links.drain()
+        """Take in what the readers and tasks queued."""
         while self._inbox:
             self._step(self._inbox.popleft(), time.monotonic_ns())
 

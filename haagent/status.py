@@ -22,6 +22,9 @@ from haagent.links.linkset import LinkState as PathState
 STALL_WARN_MS = 200
 """A loop that was this late eats a fifth of the default dead_after."""
 
+PAIR_REASONS = {Reason.MAINTENANCE, Reason.CONFIGURATION_DIFFERS, Reason.STOPPING}
+"""Reasons that bind both nodes alike."""
+
 Reasons = list[dict[str, str]]
 
 
@@ -70,7 +73,11 @@ def takeover_reasons(sources: Sources) -> Reasons:
     whether it could itself.
     """
     state = sources.state
-    reasons = [_reason(reason) for reason in standing_reasons(state, sources.now_ns)]
+    standing = standing_reasons(state, sources.now_ns)
+    if all(isinstance(group.phase, HOLDING) for group in state.groups):
+        # What only forbids our own shooting keeps nobody from taking over from us.
+        standing = [reason for reason in standing if reason in PAIR_REASONS]
+    reasons = [_reason(reason) for reason in standing]
     if not isinstance(state.pair, Alive):
         reasons.append({"code": "peer_not_there", "text": _peer_text(state)})
         if isinstance(state.pair, Silent):

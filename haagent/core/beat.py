@@ -61,6 +61,8 @@ def not_promotable(state: State, group: Group) -> Reason | None:
         return group.phase.reason
     if isinstance(group.phase, Stuck):
         return Reason.START_FAILED
+    if state.cut_off_ns is not None:
+        return Reason.ISOLATED
     if isinstance(group.phase, Standby) and state.now_ns < group.phase.handed_over_until_ns:
         return Reason.HANDED_OVER
     return None

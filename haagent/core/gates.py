@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from haagent.core.detector import silence_ns
 from haagent.core.effects import GatherEvidence
 from haagent.core.events import EvidenceGathered
 from haagent.core.reasons import Reason
-from haagent.core.settings import S
+from haagent.core.settings import PairSettings, S
 from haagent.core.state import (
     Blocked,
     Evidence,
     FenceCause,
     Group,
+    LinkState,
     Standby,
     State,
     Stuck,
@@ -57,7 +59,7 @@ def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
     turn.set(
         evidence=replace(
             evidence,
-            answered_ns=turn.now_ns,
+            answered_ns=evidence.asked_ns,
             connected=event.connected,
             serving=event.serving,
             vip_answered=event.vip_answered,
@@ -73,13 +75,14 @@ def recent_fences(state: State, now_ns: int) -> tuple[int, ...]:
 
 def connected(state: State) -> bool:
     """S6: this node is not cut off, judged by switched links and references only."""
-    switched = [
-        link.carrier
-        for link, settings in zip(state.links, state.settings.links, strict=True)
-        if settings.switched
-    ]
     reachable = state.evidence is not None and state.evidence.connected
-    return reachable and (not switched or any(switched))
+    return reachable and state.cut_off_ns is None
+
+
+def without_carrier(settings: PairSettings, links: Sequence[LinkState]) -> bool:
+    """There are switched links and none of them has a carrier; a direct cable says nothing."""
+    carriers = [link.carrier for link, of in zip(links, settings.links, strict=True) if of.switched]
+    return bool(carriers) and not any(carriers)
 
 
 def configuration_agrees(state: State) -> bool:

@@ -69,7 +69,7 @@ def advance(turn: Turn, index: int) -> None:
         case Active():
             _active(turn, index, phase)
         case Assessing() | Releasing():
-            if turn.now_ns >= phase.until_ns:
+            if turn.clock and turn.now_ns >= phase.until_ns:
                 term = turn.group(index).term
                 turn.enter(index, Stuck(term, phase.attempt, turn.now_ns))
         case Stuck():
@@ -236,7 +236,7 @@ def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
     elif phase.persisted and phase.probed:
         if turn.may_strike:
             _start(turn, index, phase.term, tries=0)
-    elif turn.now_ns >= phase.until_ns:
+    elif turn.clock and turn.now_ns >= phase.until_ns:
         reason = Reason.VIP_NOT_PROBED if phase.persisted else Reason.NOT_DURABLE
         blocked(turn, index, reason, "no answer in time")
 
@@ -260,8 +260,22 @@ def _active(turn: Turn, index: int, phase: Active) -> None:
     theirs = report(turn.state, index)
     asked = theirs is not None and theirs.role is Role.WANTING and theirs.switchover
     leaving = turn.state.stopping is StopKind.LEAVE
-    if asked or leaving or _superseded(turn.state, index, phase.term):
+    cut_off = _cut_off(turn) and _peer_able(turn.state, index)
+    if asked or leaving or cut_off or _superseded(turn.state, index, phase.term):
         release(turn, index)
+
+
+def _cut_off(turn: Turn) -> bool:
+    """No switched link has had a carrier for so long that a shaky cable is no explanation."""
+    since_ns = turn.state.cut_off_ns
+    return since_ns is not None and turn.now_ns - since_ns >= turn.timing.dead_after_ns
+
+
+def _peer_able(state: State, index: int) -> bool:
+    """The peer could take the group, and nobody forbade to hand it over by ourselves."""
+    theirs = report(state, index)
+    able = theirs is not None and theirs.promotable and not theirs.role.holds
+    return able and not state.maintenance
 
 
 def _superseded(state: State, index: int, term: int) -> bool:
@@ -279,9 +293,7 @@ def hand_over_or_retry(turn: Turn, index: int) -> None:
     """The group does not run here as it should: the peer takes it if it can (S2 a)."""
     group = turn.group(index)
     assert isinstance(group.phase, Starting | Active)
-    theirs = report(turn.state, index)
-    able = theirs is not None and theirs.promotable and not theirs.role.holds
-    if able and not turn.state.maintenance:
+    if _peer_able(turn.state, index):
         release(turn, index, Reason.START_FAILED)
         return
     tries = group.phase.tries if isinstance(group.phase, Starting) else 0
@@ -307,8 +319,7 @@ def stopped(turn: Turn, index: int) -> None:
 def blocked(turn: Turn, index: int, reason: Reason, detail: str) -> None:
     """A takeover that did not come to a start; nothing of the group runs here."""
     turn.enter(index, Blocked(reason, detail, turn.now_ns + BLOCKED_NS))
-    if reason is not Reason.NOT_DURABLE:
-        turn.persist()
+    turn.persist()
 
 
 def confirm(turn: Turn, index: int, *, persisted: bool = False, probed: bool = False) -> None:

@@ -57,11 +57,12 @@ def peer_heard(turn: Turn, event: PeerHeard) -> None:
             if heard is Heard.ADOPTED:
                 turn.pair(Alive(turn.now_ns))
         case Unheard() | PoweringOn():
-            if heard is Heard.COUNTED and phase.fenced_ns is not None:
-                # S8: the very incarnation that the hardware swore to have killed.
+            if phase.fenced_ns is not None:
                 if event.heard_ns <= phase.fenced_ns + IN_FLIGHT_NS:
                     return
-                turn.set(distrusted=True)
+                if heard is Heard.COUNTED:
+                    # S8: the very incarnation that the hardware swore to have killed.
+                    turn.set(distrusted=True)
             _welcome(turn)
         case Suspect() | Silent():
             _welcome(turn)
@@ -80,7 +81,7 @@ def _heard_while_fenced(turn: Turn, phase: Fenced, heard: Heard, event: PeerHear
     """S8: life after the proof voids the proof; a takeover not yet begun is given up."""
     if phase.proof is Proof.FORCED:
         return
-    if heard is Heard.COUNTED and event.heard_ns <= phase.read_ns + IN_FLIGHT_NS:
+    if event.heard_ns <= phase.read_ns + IN_FLIGHT_NS:
         return
     served = {Role.ACTIVE, Role.TAKING_OVER}
     holding = any(report.role in served for report in event.frame.body.groups)

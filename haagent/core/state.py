@@ -283,7 +283,7 @@ class Evidence:
     asked_ns: int
     attempt: int
     answered_ns: int | None = None
-    """When the answers below came; they stand while the next ones are awaited, for a while."""
+    """When the answers below were asked for; they stand while the next ones are awaited."""
     connected: bool = False
     serving: bool = False
     vip_answered: bool = False
@@ -320,6 +320,8 @@ class State:
     pair: PairPhase
     groups: tuple[Group, ...]
     links: tuple[LinkState, ...]
+    cut_off_ns: int | None = None
+    """Since when none of our switched links has a carrier, if there are any."""
     wake_ns: int | None = None
     """Something waits for the next step."""
     last_attempt: int = 0

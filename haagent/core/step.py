@@ -211,7 +211,9 @@ def _link_changed(turn: Turn, event: LinkChanged) -> None:
     links[event.link] = LinkState(
         event.carrier, links[event.link].counter, links[event.link].heard_ns
     )
-    turn.set(links=tuple(links))
+    cut_off = gates.without_carrier(turn.state.settings, links)
+    since_ns = turn.now_ns if turn.state.cut_off_ns is None else turn.state.cut_off_ns
+    turn.set(links=tuple(links), cut_off_ns=since_ns if cut_off else None)
 
 
 def _persist_answered(turn: Turn, event: Persisted | PersistFailed) -> None:

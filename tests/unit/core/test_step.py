@@ -33,9 +33,9 @@ from haagent.core.events import (
 )
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
-from haagent.core.state import Active, Alive, Blocked, Standby, Step, TakingOver, Unheard
+from haagent.core.state import Active, Alive, Blocked, Releasing, Standby, Step, TakingOver, Unheard
 from haagent.core.step import deadline_ns, step
-from haagent.core.wire import Frame, Role
+from haagent.core.wire import Frame, GroupReport, Role
 
 
 def test_way_of_a_failover() -> None:
@@ -195,16 +195,46 @@ def test_fence_readiness_is_kept() -> None:
     assert (bench.state.fence_ready, bench.state.fence_detail) == (False, "no answer")
 
 
-def test_lost_carrier_changes_no_role() -> None:
-    """One lost link degrades: no change of roles while the other lives."""
-    bench = active()
-    bench.feed(LinkChanged(0, carrier=False))
+def without_carrier(bench: Bench, link: int, peer: GroupReport) -> None:
+    """One link loses its carrier for two seconds; the peer is heard on the other."""
+    bench.feed(LinkChanged(link, carrier=False))
     for _ in range(20):
-        bench.hear(says(Role.STANDBY, term=1), link=1)
+        bench.hear(peer, link=1 - link)
         bench.pass_time(100 * MS)
+
+
+def test_lost_carrier_changes_no_role() -> None:
+    """A direct cable that breaks degrades: no change of roles while the switched link lives."""
+    bench = active()
+    without_carrier(bench, 1, says(Role.STANDBY, term=1))
     bench.in_group(Active)
     assert bench.count(StopGroup) == 1
     assert not any(isinstance(effect, (Fence, PowerOn)) for effect in bench.all)
+
+
+def test_cut_off_active_hands_over() -> None:
+    """An active without a carrier on any switched link gives its groups to a peer that is able."""
+    bench = active()
+    without_carrier(bench, 0, says(Role.STANDBY, term=1))
+    bench.in_group(Releasing)
+    assert not bench.beat.groups[0].promotable
+
+
+def test_cut_off_active_keeps_what_nobody_can_take() -> None:
+    """If the peer is cut off as well, moving the group would help nobody."""
+    bench = active()
+    without_carrier(bench, 0, says(Role.STANDBY, term=1, promotable=False, reason=4))
+    bench.in_group(Active)
+
+
+def test_short_loss_of_carrier_moves_nothing() -> None:
+    """A cable that is back within dead_after changes no role."""
+    bench = active()
+    bench.feed(LinkChanged(0, carrier=False))
+    bench.pass_time(500 * MS)
+    bench.feed(LinkChanged(0, carrier=True))
+    bench.pass_time(2 * S, says(Role.STANDBY, term=1))
+    bench.in_group(Active)
 
 
 def test_idle_pair_does_nothing() -> None:
