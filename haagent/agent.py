@@ -194,6 +194,8 @@ class Agent:
             log.warning("history.not_saved", reason=error.strerror)
 
     def _carry_out(self, result: Step) -> None:
+        if not result.effects:
+            return
         held = frozenset(
             index
             for index, group in enumerate(result.state.groups)

@@ -12,6 +12,8 @@ from uuid import UUID
 REALTIME_PRIORITY = 50
 """In the middle of SCHED_RR, as corosync and keepalived are run: below kernel threads that the
 network needs, above everything ordinary."""
+GARBAGE_OBJECTS = 20_000
+"""New objects between two collections: about a minute of heartbeats, which leave no cycles."""
 STACK_BYTES = 1 << 19
 """Of each thread: with all memory locked, the usual 8 MiB would be resident for nothing."""
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
@@ -42,6 +44,7 @@ def be_punctual() -> tuple[str, ...]:
     refused = []
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
     try:
         # Threads and fence workers made from now on are ordinary ones.
         policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK

@@ -17,6 +17,9 @@ GROUP_CHANGED = "group.changed"
 EVENT_TAKEN = "core.took"
 EFFECT_ORDERED = "core.ordered"
 
+QUIET = (PeerHeard, DeadlinePassed)
+"""Events that come all day and tell nothing by themselves."""
+
 log = structlog.get_logger()
 
 
@@ -25,8 +28,11 @@ class Journal:
 
     def observe(self, before: State, event: Event, step: Step, now_ns: int) -> None:
         """Log one step; quiet ones cost nothing but the comparison."""
+        quiet = isinstance(event, QUIET)
+        if quiet and before.pair is step.state.pair and before.groups is step.state.groups:
+            return
         cause = type(event).__name__
-        if not isinstance(event, PeerHeard | DeadlinePassed):
+        if not quiet:
             log.info(EVENT_TAKEN, at_ns=now_ns, cause=cause, **_facts(event))
         if before.pair is not step.state.pair:
             self._tell_pair(before, step.state, cause, now_ns)

@@ -190,37 +190,39 @@ def encode(frame: Frame, *, cluster: bytes, key_id: int, key: bytes) -> bytes:
         key_id: 0 to 255.
         key: Shared secret, any length the configuration allowed.
     """
-    body = frame.body
-    flags = body.leaving * _LEAVING | body.maintenance * _MAINTENANCE | body.fence_me * _FENCE_ME
-    parts = [
-        _HEADER.pack(
-            _MAGIC,
-            VERSION,
-            key_id,
-            frame.sender,
-            frame.link,
-            frame.incarnation,
-            frame.counter,
-            cluster,
-        ),
-        _FIXED.pack(
-            body.echo,
-            min(body.stall_ms, 0xFFFF),
-            flags,
-            body.pausing_ms,
-            body.maintenance_version,
-            body.host_identity,
-            body.configuration_hash,
-            len(body.links),
-            len(body.groups),
-        ),
-        *(_LINK.pack(link.counter, link.age_ms) for link in body.links),
-        *(_encode_group(group) for group in body.groups),
-    ]
-    signed = b"".join(parts)
+    header = _HEADER.pack(
+        _MAGIC,
+        VERSION,
+        key_id,
+        frame.sender,
+        frame.link,
+        frame.incarnation,
+        frame.counter,
+        cluster,
+    )
+    signed = header + _encode_body(frame.body)
     data = signed + _mac(key, signed)
     assert len(data) <= FRAME_BYTES_MAX
     return data
+
+
+@lru_cache(maxsize=1)
+def _encode_body(body: Body) -> bytes:
+    """The same for every link of one heartbeat, so it is made once."""
+    flags = body.leaving * _LEAVING | body.maintenance * _MAINTENANCE | body.fence_me * _FENCE_ME
+    fixed = _FIXED.pack(
+        body.echo,
+        min(body.stall_ms, 0xFFFF),
+        flags,
+        body.pausing_ms,
+        body.maintenance_version,
+        body.host_identity,
+        body.configuration_hash,
+        len(body.links),
+        len(body.groups),
+    )
+    links = [_LINK.pack(link.counter, link.age_ms) for link in body.links]
+    return b"".join([fixed, *links, *map(_encode_group, body.groups)])
 
 
 def _encode_group(group: GroupReport) -> bytes:
@@ -277,28 +279,32 @@ def decode(data: bytes, *, cluster: bytes, keys: Mapping[int, bytes], me: int) -
         raise DecodeError(Refusal.OWN_ID)
     if sender != 1 - me or incarnation == 0:
         raise DecodeError(Refusal.MALFORMED)
-    return Frame(sender, link, incarnation, counter, _decode_body(signed))
+    return Frame(sender, link, incarnation, counter, _decode_body(signed[_HEADER.size :]))
 
 
-def _decode_body(signed: bytes) -> Body:
-    """The body of an authentic frame; it can still come from another version or a bug."""
+@lru_cache(maxsize=2)
+def _decode_body(content: bytes) -> Body:
+    """The body of an authentic frame; it can still come from another version or a bug.
+
+    Kept for the next frame, which brings the same one over another link.
+    """
     try:
-        fixed = _FIXED.unpack_from(signed, _HEADER.size)
+        fixed = _FIXED.unpack_from(content)
         echo, stall_ms, flags, pausing_ms, version, identity, configuration, links, groups = fixed
         if links > LINKS_MAX or groups > GROUPS_MAX or flags > _LEAVING + _MAINTENANCE + _FENCE_ME:
             raise DecodeError(Refusal.MALFORMED)
-        at = _HEADER.size + _FIXED.size
+        at = _FIXED.size
         link_reports = []
         for _ in range(links):
-            link_reports.append(LinkReport(*_LINK.unpack_from(signed, at)))
+            link_reports.append(LinkReport(*_LINK.unpack_from(content, at)))
             at += _LINK.size
         group_reports = []
         for _ in range(groups):
-            report, at = _decode_group(signed, at)
+            report, at = _decode_group(content, at)
             group_reports.append(report)
     except (struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
         raise DecodeError(Refusal.MALFORMED) from error
-    if at != len(signed):
+    if at != len(content):
         raise DecodeError(Refusal.MALFORMED)
     return Body(
         echo=echo,

@@ -25,6 +25,8 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 # Names that Python's socket module lacks.
 SO_RCVBUFFORCE = 33
 """Source: Linux, include/uapi/asm-generic/socket.h, as the next two."""
+TRUNCATED = int(socket.MSG_TRUNC)
+"""As a plain number: the enumeration's `&` costs as much as reading a frame."""
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
 IP_MULTICAST_ALL = 49
@@ -202,7 +204,7 @@ class Path:
                 self.error, self.broken = f"cannot receive: {error.strerror}", True
                 return taken
             heard_ns = self._heard(ancillary)
-            if len(data) > FRAME_BYTES_MAX or flags & socket.MSG_TRUNC:
+            if len(data) > FRAME_BYTES_MAX or flags & TRUNCATED:
                 self.counters.receive_oversize += 1
                 continue
             self.counters.received += 1
