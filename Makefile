@@ -7,7 +7,7 @@ SEEDS ?= 20000
 RUNS ?= 20
 MINUTES ?= 0
 
-.PHONY: help demo test sim bench check clean packages
+.PHONY: help demo test sim bench check coverage clean packages
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,6 +26,11 @@ bench: packages .venv/ready ## measure failovers (RUNS=n), an idle node, MINUTES
 
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
 	$(PYTHON) -m pytest -m "not net and not sim"
+
+coverage: .venv/ready ## every branch of the core is walked by its own tests
+	$(PYTHON) -m coverage run -m pytest -q tests/unit/core \
+		--deselect tests/unit/core/test_small_scope.py
+	$(PYTHON) -m coverage report --fail-under=100
 
 clean: ## forget .venv/ and all caches
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
