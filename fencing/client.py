@@ -95,7 +95,12 @@ class DeviceClient:
         self._watch.add_done_callback(_raise_bug)
 
     def expect_identity(self, identity: UUID) -> None:
-        """From now on only a device that answers for this machine, or for none, is used."""
+        """From now on only a device that answers for this machine, or for none, is used.
+
+        What the settings say outranks it: some BMCs have an identity of their own.
+        """
+        if self.settings.expect_identity is not None:
+            return
         self._expected = identity
         self._publish(self.readiness)
 

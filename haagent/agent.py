@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -42,6 +43,8 @@ from haagent.status import Sources, snapshot
 INBOX_MAX = 10_000
 """Events waiting; frames beyond it are dropped and counted, as the kernel would have done."""
 
+CLOSE_S = 1.0
+
 log = structlog.get_logger()
 
 
@@ -58,7 +61,8 @@ class Agent:
         self._inbox: deque[Event] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ns: int | None = None
-        self._turning = False
+        self._turning = True
+        """A turn is under way or about to come; at first, until there is a state to turn."""
         self._done: asyncio.Future[int]
         self._state: State
         self._alarms: dict[str, int] = {}
@@ -86,23 +90,25 @@ class Agent:
         loop = asyncio.get_running_loop()
         self._done = loop.create_future()
         loop.set_exception_handler(self._die)
-        await self._netlink.open()
-        await self._edges.open()
-        found = await self._edges.found()
-        self._links.open(loop)
-        self._netlink.watch(self._interface_changed)
-        self._begin(found)
         for number, kind in (
             (signal.SIGTERM, StopKind.LEAVE),
             (signal.SIGINT, StopKind.LEAVE),
             (signal.SIGUSR1, StopKind.PAUSE),
         ):
             loop.add_signal_handler(number, self._take, StopAsked(kind))
+        await self._netlink.open()
+        await self._edges.open()
+        found = await self._edges.found()
+        self._links.open(loop)
+        self._netlink.watch(self._interface_changed)
+        self._begin(found)
         await self._control.start()
         try:
             return await self._done
         finally:
-            await self._control.close()
+            with suppress(TimeoutError):  # A client that does not read must not keep us here.
+                async with asyncio.timeout(CLOSE_S):
+                    await self._control.close()
             self._links.close()
             await self._edges.close()
             self._netlink.close()
@@ -124,6 +130,7 @@ class Agent:
             interface = self._netlink.interface(link.interface)
             self._inbox.append(LinkChanged(index, interface.up and interface.carrier))
         self._carry_out(first)
+        self._turning = False
         self._wake()
 
     def _take(self, event: Event) -> None:

@@ -106,6 +106,8 @@ class Edges:
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
         self._fencing: asyncio.Task[None] | None = None
+        self._powering: asyncio.Task[None] | None = None
+        """A power-on that still runs would undo the power-off after it."""
         self._working: dict[int, asyncio.Task[None]] = {}
         """The start or stop that a group is in."""
 
@@ -128,7 +130,7 @@ class Edges:
         self._prober.close()
         self.holder.close()
         self._frames.close()
-        self._disk.shutdown()
+        self._disk.shutdown(wait=False, cancel_futures=True)
         await self.fence.close()
 
     async def found(self) -> frozenset[int]:
@@ -147,12 +149,15 @@ class Edges:
             case GatherEvidence():
                 self._spawn(self._gather(effect.attempt, held))
             case Fence():
-                self._fencing = self._spawn(self._power_off(effect.attempt))
+                if self._powering is not None:
+                    self._powering.cancel()
+                work = self._after(self._powering, self._power_off(effect.attempt))
+                self._fencing = self._spawn(work)
             case AbandonFence():
                 if self._fencing is not None:
                     self._fencing.cancel()
             case PowerOn():
-                self._spawn(self._power_on(effect.attempt))
+                self._powering = self._spawn(self._power_on(effect.attempt))
             case Persist():
                 self._spawn(self._persist(effect))
             case ProbeVip():

@@ -15,7 +15,18 @@ from haagent.core.detector import silence_ns
 from haagent.core.gates import configuration_agrees, standing_reasons
 from haagent.core.operator import peer_hears_us
 from haagent.core.reasons import Reason
-from haagent.core.state import HOLDING, Active, Alive, Blocked, Group, Left, Silent, State
+from haagent.core.state import (
+    HOLDING,
+    Active,
+    Alive,
+    Blocked,
+    Group,
+    Left,
+    Silent,
+    Starting,
+    State,
+    Unheard,
+)
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links.linkset import LinkState as PathState
 
@@ -78,7 +89,11 @@ def takeover_reasons(sources: Sources) -> Reasons:
         # What only forbids our own shooting keeps nobody from taking over from us.
         standing = [reason for reason in standing if reason in PAIR_REASONS]
     reasons = [_reason(reason) for reason in standing]
+    if sources.now_ns < state.pause_until_ns:
+        reasons.append(_reason(Reason.PEER_PAUSING))
     if not isinstance(state.pair, Alive):
+        if isinstance(state.pair, Unheard) and state.view is None:
+            reasons.append(_reason(Reason.PEER_NEVER_HEARD))
         reasons.append({"code": "peer_not_there", "text": _peer_text(state)})
         if isinstance(state.pair, Silent):
             reasons += [_reason(reason) for reason in state.pair.reasons]
@@ -156,6 +171,9 @@ def _group(sources: Sources, group: Group) -> dict[str, Any]:
     if isinstance(phase, Blocked):
         text = f"{phase.reason.text} ({phase.detail})" if phase.detail else phase.reason.text
         blocked = {"code": phase.reason.code, "text": text}
+    if isinstance(phase, Starting) and phase.detail:
+        text = f"{Reason.START_FAILED.text} ({phase.detail})"
+        blocked = {"code": Reason.START_FAILED.code, "text": text}
     return {
         "name": name,
         "role": role(phase).name.lower(),

@@ -71,7 +71,7 @@ def not_promotable(state: State, group: Group) -> Reason | None:
 def body(state: State, now_ns: int) -> Body:
     """The next heartbeat: a function of the state alone."""
     leaving = all_stopped(state)
-    pausing = state.exited and state.stopping is StopKind.PAUSE
+    pausing = state.stopping is StopKind.PAUSE
     return Body(
         echo=state.view.incarnation if state.view else state.stranger,
         stall_ms=state.stall_ns // MS,

@@ -123,7 +123,7 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
         # Should both ask, the second node leaves the shooting to the first (S9).
         if state.settings.me == 1 and any(isinstance(g.phase, Stuck) for g in state.groups):
             reasons.append(Reason.FENCE_DELAY)
-        return tuple(reason for reason in reasons if reason is not Reason.MAINTENANCE)
+        return tuple(reasons)
     if not any(gainable(group) for group in state.groups):
         blocked = {g.phase.reason for g in state.groups if isinstance(g.phase, Blocked)}
         reasons += sorted(blocked) or [Reason.NOTHING_TO_GAIN]
@@ -135,11 +135,16 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
     ):
         reasons.append(Reason.STALLED)
     reasons += _evidence_reasons(state, cause, silent_ns)
-    if _both_gain(state) and state.settings.me == 1 and cause is FenceCause.SILENCE:
-        patience_ns = state.settings.timing.dead_after_ns + state.settings.timing.fence_delay_ns
-        if silent_ns < patience_ns:
-            reasons.append(Reason.FENCE_DELAY)
     return tuple(reasons)
+
+
+def leaves_first_shot(state: State) -> bool:
+    """S9: each node lacks a group, so each would shoot, and this is the second one.
+
+    Its delay is counted from the moment at which no other gate says no: gates may open for both
+    nodes at once, long after the silence began.
+    """
+    return state.settings.me == 1 and _both_gain(state)
 
 
 def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[Reason]:

@@ -44,6 +44,7 @@ WANT_NS = 5 * S
 HAND_OVER_NS = 5 * S
 """For so long after a hand-over the other node goes first."""
 START_RETRY_NS = 5 * S
+STOP_RETRY_NS = 1 * S
 TAKE_OVER_NS = 10 * S
 """A disk that takes longer than this to write a hundred bytes has failed."""
 BLOCKED_NS = 5 * S
@@ -72,6 +73,9 @@ def advance(turn: Turn, index: int) -> None:
             if turn.clock and turn.now_ns >= phase.until_ns:
                 term = turn.group(index).term
                 turn.enter(index, Stuck(term, phase.attempt, turn.now_ns))
+            elif phase.retry_ns is not None and turn.now_ns >= phase.retry_ns:
+                again = replace(phase, attempt=_stop(turn, index), retry_ns=None)
+                turn.enter(index, again)
         case Stuck():
             if turn.now_ns >= phase.retry_ns:
                 retry_ns = turn.now_ns + turn.timing.stop_budget_ns
@@ -96,7 +100,7 @@ def off_or_gone(state: State) -> Grant | None:
     """A grant that needs nothing from the peer: it is proved off, or left (S2 a, b, c)."""
     if isinstance(state.pair, Fenced):
         return Grant.PEER_OFF
-    if isinstance(state.pair, Left) and not state.maintenance and configuration_agrees(state):
+    if isinstance(state.pair, Left) and configuration_agrees(state):
         return Grant.LEFT
     return None
 
@@ -289,7 +293,14 @@ def _superseded(state: State, index: int, term: int) -> bool:
     return (theirs.term, state.settings.me) > (term, state.settings.peer)
 
 
-def hand_over_or_retry(turn: Turn, index: int) -> None:
+def stop_failed(turn: Turn, index: int) -> None:
+    """It still runs: tried again until the stop budget is over; then this node is Stuck (S7)."""
+    phase = turn.group(index).phase
+    if isinstance(phase, Assessing | Releasing):
+        turn.enter(index, replace(phase, retry_ns=turn.now_ns + STOP_RETRY_NS))
+
+
+def hand_over_or_retry(turn: Turn, index: int, detail: str) -> None:
     """The group does not run here as it should: the peer takes it if it can (S2 a)."""
     group = turn.group(index)
     assert isinstance(group.phase, Starting | Active)
@@ -298,7 +309,7 @@ def hand_over_or_retry(turn: Turn, index: int) -> None:
         return
     tries = group.phase.tries if isinstance(group.phase, Starting) else 0
     retry_ns = turn.now_ns + (START_RETRY_NS if tries else 0)
-    turn.enter(index, Starting(group.phase.term, None, retry_ns, tries))
+    turn.enter(index, Starting(group.phase.term, None, retry_ns, tries, detail))
     turn.set(wake_ns=turn.now_ns)
 
 

@@ -44,6 +44,8 @@ STOP_BUDGET_NS = 30 * S
 """An agent that is told to end does so within this, whatever hangs."""
 PAUSE_MS = 10_000
 """How long the peer waits for the agent that takes up the running groups."""
+PAUSE_BEATS = 4
+"""The pause is announced this often before the agent ends, in case frames are lost."""
 FRAME_EVIDENCE_NS = 3 * S
 """A frame younger than this is live evidence against "the peer is off"."""
 LEAVING_BEATS_NS = 1 * S
@@ -112,22 +114,30 @@ def _phase_refusal(group: Group) -> str:
 
 
 def settle_switchovers(turn: Turn) -> None:
-    """Answer the operators whose hand-overs ended, or took too long."""
-    waiting = []
-    for item in turn.state.switchovers:
-        group = turn.group(item.group)
-        there = _peer_role(turn.state, item.group) is Role.ACTIVE
-        if isinstance(group.phase, Active) if item.to_me else there:
-            where = "here" if item.to_me else "on the peer"
-            message = f"{group.settings.name} is active {where}"
-            turn.emit(Reply(item.request, ok=True, message=message))
-        elif turn.now_ns >= item.until_ns:
-            message = f"{group.settings.name} is still on its way; see haagent status"
-            turn.emit(Reply(item.request, ok=False, message=message))
-        else:
-            waiting.append(item)
-    if len(waiting) != len(turn.state.switchovers):
-        turn.set(switchovers=tuple(waiting))
+    """Answer an operator when the last of his groups has arrived, or one takes too long."""
+    under_way = [item for item in turn.state.switchovers if not _arrived(turn.state, item)]
+    late = {item.request for item in under_way if turn.now_ns >= item.until_ns}
+    left = tuple(item for item in under_way if item.request not in late)
+    if left == turn.state.switchovers:
+        return
+    for request in sorted({item.request for item in turn.state.switchovers}):
+        items = [item for item in turn.state.switchovers if item.request == request]
+        names = ", ".join(turn.group(item.group).settings.name for item in items)
+        if request in late:
+            message = f"{names}: still on the way; see haagent status"
+            turn.emit(Reply(request, ok=False, message=message))
+        elif not any(item.request == request for item in left):
+            where = "here" if items[0].to_me else "on the peer"
+            turn.emit(Reply(request, ok=True, message=f"{names}: active {where}"))
+    done = {item.request for item in turn.state.switchovers} - {item.request for item in left}
+    kept = tuple(item for item in turn.state.switchovers if item.request not in done)
+    turn.set(switchovers=kept)
+
+
+def _arrived(state: State, item: Switchover) -> bool:
+    if item.to_me:
+        return isinstance(state.groups[item.group].phase, Active)
+    return _peer_role(state, item.group) is Role.ACTIVE
 
 
 def maintenance_asked(turn: Turn, event: MaintenanceAsked) -> None:
@@ -210,7 +220,8 @@ def settle_stopping(turn: Turn) -> None:
         for group in state.groups
     )
     if state.stopping is StopKind.PAUSE:
-        done = not busy or overdue
+        announced_ns = state.stop_by_ns - STOP_BUDGET_NS + PAUSE_BEATS * turn.timing.interval_ns
+        done = overdue or (not busy and turn.now_ns >= announced_ns)
     else:
         done = overdue or (not busy and all_stopped(state) and _peer_took_over(turn))
     if done:
@@ -227,8 +238,9 @@ def exit_now(turn: Turn) -> None:
 
 def all_stopped(state: State) -> bool:
     """Nothing of any group runs here, and nothing will be started any more."""
-    idle = all(not isinstance(g.phase, (*HOLDING, TakingOver, Wanting)) for g in state.groups)
-    return state.stopping is StopKind.LEAVE and idle
+    if state.stopping is not StopKind.LEAVE:
+        return False
+    return not any(isinstance(g.phase, (*HOLDING, TakingOver, Wanting)) for g in state.groups)
 
 
 def _peer_took_over(turn: Turn) -> bool:

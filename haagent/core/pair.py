@@ -10,7 +10,13 @@ from fencing import FenceOutcome
 from haagent.core.detector import Heard, hear, silence_ns
 from haagent.core.effects import AbandonFence, Announce, Fence, PowerOn
 from haagent.core.events import FenceFinished, PeerHeard, PowerOnFinished, StopKind
-from haagent.core.gates import ask_evidence, fence_reasons, recent_fences
+from haagent.core.gates import (
+    ask_evidence,
+    fence_reasons,
+    gainable,
+    leaves_first_shot,
+    recent_fences,
+)
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
 from haagent.core.state import (
@@ -40,6 +46,8 @@ IN_FLIGHT_NS = 50 * MS
 """Frames sent before the power went may still arrive this long after it was read off."""
 FENCED_HOLD_NS = 30 * S
 """A peer proved off is kept off at most this long for groups that do not start here."""
+REBOOT_NS = 300 * S
+"""A server that was given its power back and is not heard for so long does not come back."""
 POWER_ON_TRIES_MAX = 5
 """Then a person must look: power is not forced on a machine that is being repaired."""
 
@@ -163,14 +171,15 @@ def _advance(turn: Turn, phase: PairPhase) -> None:
 
 def _unheard(turn: Turn, phase: Unheard) -> None:
     """S5: start nothing; only a configured lone start ever shoots at a peer never heard."""
+    alone_ns = turn.now_ns - max(phase.since_ns, turn.state.quiet_from_ns)
     patience_ns = turn.timing.lone_start_after_ns
-    if patience_ns is None:
-        return
-    if turn.state.settings.me == 1:
-        patience_ns += turn.timing.fence_delay_ns  # S9: both would gain.
-    if turn.now_ns - max(phase.since_ns, turn.state.quiet_from_ns) >= patience_ns:
+    if phase.fenced_ns is not None and any(gainable(group) for group in turn.state.groups):
+        # We shot it ourselves and could not start then; it did not come back (S5 is satisfied).
+        patience_ns = REBOOT_NS if patience_ns is None else min(patience_ns, REBOOT_NS)
+    if patience_ns is not None and alone_ns >= patience_ns:
         turn.set(evidence=None)
-        turn.pair(Silent(turn.now_ns, FenceCause.ALONE))
+        cause = FenceCause.ALONE if turn.state.view is None else FenceCause.SILENCE
+        turn.pair(Silent(turn.now_ns, cause))
 
 
 def _alive(turn: Turn, phase: Alive) -> None:
@@ -198,10 +207,17 @@ def _silent(turn: Turn, phase: Silent) -> None:
     reasons = fence_reasons(turn.state, phase.cause, turn.now_ns)
     if not reasons and turn.now_ns < phase.retry_ns:
         reasons = (Reason.FENCE_UNCONFIRMED,)
+    clear_ns = None
+    if not reasons:
+        clear_ns = turn.now_ns if phase.clear_ns is None else phase.clear_ns
+        if leaves_first_shot(turn.state) and turn.now_ns < clear_ns + turn.timing.fence_delay_ns:
+            reasons = (Reason.FENCE_DELAY,)
     if not reasons and turn.may_strike:
         _fence(turn, phase.cause)
-    elif reasons != phase.reasons or turn.state.pair is not phase:
-        turn.pair(replace(phase, reasons=reasons))
+        return
+    named = replace(phase, reasons=reasons, clear_ns=clear_ns)
+    if named != phase or turn.state.pair is not phase:
+        turn.pair(named)
 
 
 def _fence(turn: Turn, cause: FenceCause) -> None:

@@ -80,6 +80,8 @@ class Silent:
     reasons: tuple[Reason, ...] = ()
     retry_ns: int = 0
     """No fence before this."""
+    clear_ns: int | None = None
+    """Since when no other gate says no: from then the second node waits for the first (S9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Assessing:
 
     attempt: int
     until_ns: int
+    retry_ns: int | None = None
+    """When to try again to stop it; None while a try is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,8 @@ class Starting:
     """None: waits for its next try."""
     retry_ns: int = 0
     tries: int = 0
+    detail: str = ""
+    """Why the last try failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +208,8 @@ class Releasing:
     until_ns: int
     reason: Reason | None = None
     """Set when the group could not be held: it is then blocked here for a while."""
+    retry_ns: int | None = None
+    """When to try again to stop it; None while a try is under way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ def _take(turn: Turn, event: Event) -> None:
             _stop_answered(turn, event)
         case GroupLost():
             if isinstance(turn.group(event.group).phase, Active):
-                groups.hand_over_or_retry(turn, event.group)
+                groups.hand_over_or_retry(turn, event.group, event.detail)
         case SwitchoverAsked():
             operator.switchover_asked(turn, event)
         case MaintenanceAsked():
@@ -248,29 +248,24 @@ def _start_answered(
         case GroupStarted():
             turn.enter(event.group, Active(phase.term, turn.now_ns))
         case GroupStartFailed():
-            groups.hand_over_or_retry(turn, event.group)
+            groups.hand_over_or_retry(turn, event.group, event.detail)
         case _:
             assert_never(event)
 
 
 def _stop_answered(turn: Turn, event: GroupStopped | GroupStopFailed) -> None:
-    group = turn.group(event.group)
-    phase = group.phase
+    phase = turn.group(event.group).phase
     if not isinstance(phase, Assessing | Releasing | Stuck) or phase.attempt != event.attempt:
         return  # S4
     if isinstance(event, GroupStopped):
         groups.stopped(turn, event.group)
-    elif not isinstance(phase, Stuck):
-        # S7: a group that cannot be stopped makes this node ask to be fenced.
-        retry_ns = turn.now_ns + turn.timing.stop_budget_ns
-        turn.enter(event.group, Stuck(group.term, event.attempt, retry_ns))
+    else:
+        groups.stop_failed(turn, event.group)
 
 
 def _beat(turn: Turn, before: State) -> None:
     """Regularly, and at once when the peer should know: roles and attempts travel in a beat."""
-    news = [(g.phase, g.term) for g in turn.state.groups] != [
-        (g.phase, g.term) for g in before.groups
-    ]
+    news = turn.state.groups is not before.groups and _said(turn.state) != _said(before)
     if not news and turn.now_ns < turn.state.beat_ns:
         return
     interval_ns = turn.timing.interval_ns
@@ -278,6 +273,10 @@ def _beat(turn: Turn, before: State) -> None:
     regular = turn.now_ns >= turn.state.beat_ns and due_ns > turn.now_ns
     turn.set(beat_ns=due_ns if regular else turn.now_ns + interval_ns)
     turn.emit(Beat(beat.body(turn.state, turn.now_ns)))
+
+
+def _said(state: State) -> list[tuple[GroupPhase, int]]:
+    return [(group.phase, group.term) for group in state.groups]
 
 
 def deadline_ns(state: State) -> int | None:
