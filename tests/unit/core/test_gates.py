@@ -380,10 +380,13 @@ def test_fence_order_is_recorded() -> None:
 
 
 def test_asked_fence_needs_no_evidence() -> None:
-    """S7: a peer that asks for it is fenced although its frames arrive, in maintenance too."""
+    """S7: a peer that asks for it is fenced although its frames arrive, but not in maintenance."""
     bench = standby()
     bench.ask_maintenance(on=True)
     bench.hear(says(Role.STUCK, term=1), fence_me=True)
+    assert bench.count(Fence) == 0
+    bench.ask_maintenance(on=False, request=2)
+    bench.hear(says(Role.STUCK, term=1), fence_me=True, maintenance_version=2)
     assert bench.in_pair(Fencing).cause is FenceCause.ASKED
     assert bench.count(PowerOn) == 0
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.harness import (
     taking_over,
 )
 from haagent.core.effects import (
+    Beat,
     Fence,
     GroupRecord,
     Persist,
@@ -65,7 +67,7 @@ from haagent.core.state import (
     Wanting,
     Yielded,
 )
-from haagent.core.wire import Role
+from haagent.core.wire import GroupReport, Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
 STANDBY = says(Role.STANDBY)
@@ -646,17 +648,40 @@ def test_leftovers_whose_stop_never_ends() -> None:
     assert bench.count(StopGroup) == 2
 
 
-def test_stop_failed() -> None:
-    """S7: an active that cannot stop a group asks to be fenced, and goes on trying."""
+def stuck(bench: Bench, *heard: GroupReport, ask: Callable[[], None] = lambda: None) -> None:
+    """Every stop fails, at once, until the stop budget is over."""
+    ask()
+    tries = 0
+    while not isinstance(bench.phase(), Stuck):
+        if bench.in_last(StopGroup) or tries == 0:
+            bench.stopped(ok=False)
+            tries += 1
+        assert not bench.beat.fence_me
+        bench.pass_time(100 * MS, *heard)
+    assert tries == 20, "one try a second"
+
+
+def test_stop_that_fails_first_succeeds() -> None:
+    """A stop that fails is tried again after a second, and nobody is asked to shoot."""
     bench = active()
     bench.ask_switchover()
     bench.stopped(ok=False)
-    bench.in_group(Stuck)
+    bench.in_group(Releasing)
+    bench.pass_time(1 * S + 100 * MS, says(Role.STANDBY, term=1))
+    bench.stopped()
+    bench.in_group(Standby)
+    assert not any(e.body.fence_me for e in bench.all if isinstance(e, Beat))
+
+
+def test_stop_failed() -> None:
+    """S7: an active that cannot stop a group asks to be fenced, and goes on trying."""
+    bench = active()
+    stuck(bench, says(Role.STANDBY, term=1), ask=bench.ask_switchover)
     assert bench.beat.fence_me
     assert not bench.beat.groups[0].promotable
     stops = bench.count(StopGroup)
     bench.pass_time(20 * S + 200 * MS, says(Role.STANDBY, term=1))
-    assert bench.count(StopGroup) == stops + 1
+    assert bench.count(StopGroup) == stops + 2
     bench.stopped(ok=False)
     bench.in_group(Stuck)
     bench.stopped()
@@ -676,8 +701,7 @@ def test_stop_that_never_ends() -> None:
 def test_leftovers_that_cannot_be_cleared() -> None:
     """S7: a starting agent that cannot clear leftovers asks to be fenced."""
     bench = Bench()
-    bench.stopped(ok=False)
-    bench.in_group(Stuck)
+    stuck(bench)
     assert bench.beat.fence_me
 
 

@@ -23,6 +23,7 @@ from core.harness import (
 from fencing import FenceOutcome
 from haagent.core.effects import (
     AbandonFence,
+    Beat,
     Exit,
     Fence,
     GatherEvidence,
@@ -36,6 +37,7 @@ from haagent.core.events import EvidenceGathered, FenceFinished, StopKind
 from haagent.core.operator import (
     FRAME_EVIDENCE_NS,
     LEAVING_BEATS_NS,
+    PAUSE_BEATS,
     PAUSE_MS,
     STOP_BUDGET_NS,
     SWITCHOVER_NS,
@@ -198,7 +200,7 @@ def test_switchover_takes_too_long() -> None:
     bench.pass_time(SWITCHOVER_NS - 100 * MS, ACTIVE)
     assert bench.state.switchovers
     bench.pass_time(200 * MS, ACTIVE)
-    assert "still on its way" in bench.reply(7).message
+    assert "still on the way" in bench.reply(7).message
     assert not bench.reply(7).ok
 
 
@@ -487,10 +489,16 @@ def test_leave_while_the_fence_hangs() -> None:
 
 
 def test_pause() -> None:
-    """A pause exits at once, leaves the group running, and asks the peer for patience."""
+    """A pause is announced four times, leaves the group running, and asks the peer for patience."""
     bench = active()
     stops = bench.count(StopGroup)
     bench.ask_stop(StopKind.PAUSE)
+    assert not bench.state.exited
+    before = len(bench.all)
+    bench.pass_time(PAUSE_BEATS * 100 * MS, says(Role.STANDBY, term=1))
+    beats = [e.body for e in bench.all[before:] if isinstance(e, Beat)]
+    assert len(beats) >= PAUSE_BEATS
+    assert all(beat.pausing_ms == PAUSE_MS for beat in beats)
     assert exited(bench, StopKind.PAUSE)
     assert bench.count(StopGroup) == stops
     assert bench.beat.pausing_ms == PAUSE_MS
@@ -505,6 +513,7 @@ def test_pause_waits_for_a_start() -> None:
     bench.ask_stop(StopKind.PAUSE)
     bench.persisted()
     bench.probed()
+    bench.pass_time(1 * S, says(Role.STANDBY, term=1))
     assert not bench.state.exited
     bench.started()
     assert exited(bench, StopKind.PAUSE)
@@ -520,7 +529,7 @@ def test_pause_waits_for_a_failover() -> None:
     bench.probed()
     bench.started()
     bench.in_group(Active)
-    bench.pass_time(100 * MS)
+    bench.pass_time(500 * MS)
     bench.in_pair(PoweringOn)
     assert not bench.state.exited
     bench.finish_power_on()

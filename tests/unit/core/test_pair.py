@@ -16,7 +16,7 @@ from haagent.core.effects import (
     StartGroup,
 )
 from haagent.core.events import FenceFinished, PowerOnFinished
-from haagent.core.pair import FENCED_HOLD_NS, IN_FLIGHT_NS, POWER_ON_TRIES_MAX
+from haagent.core.pair import FENCED_HOLD_NS, IN_FLIGHT_NS, POWER_ON_TRIES_MAX, REBOOT_NS
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S, Timing
 from haagent.core.state import (
@@ -32,6 +32,7 @@ from haagent.core.state import (
     Silent,
     Standby,
     Starting,
+    Stuck,
     Suspect,
     TakingOver,
     Unheard,
@@ -73,9 +74,6 @@ def alone(me: int = 0) -> Bench:
     bench.stopped()
     bench.pass_time(59_900 * MS)
     bench.in_pair(Unheard)
-    if me == 1:
-        bench.pass_time(3 * S)
-        bench.in_pair(Unheard)
     bench.pass_time(200 * MS)
     assert bench.in_pair(Silent).cause is FenceCause.ALONE
     return bench
@@ -87,6 +85,9 @@ def test_lone_start_fences(me: int) -> None:
     bench = alone(me)
     assert bench.reasons() == (Reason.EVIDENCE_PENDING,)
     bench.answer_evidence()
+    if me == 1:
+        assert bench.reasons() == (Reason.FENCE_DELAY,)
+        bench.watch(3 * S)
     assert bench.in_pair(Fencing).cause is FenceCause.ALONE
     bench.finish_fence()
     bench.in_group(TakingOver)
@@ -463,7 +464,8 @@ def test_two_stuck_nodes_do_not_shoot_each_other() -> None:
     shots = []
     for me in (0, 1):
         bench = Bench(me=me)
-        bench.stopped(ok=False)
+        bench.pass_time(21 * S)
+        bench.in_group(Stuck)
         bench.hear(STUCK, fence_me=True)
         shots.append(bench.count(Fence))
     assert sum(shots) <= 1
@@ -504,14 +506,40 @@ def test_left_peer_stays_left() -> None:
 
 
 def test_left_in_maintenance() -> None:
-    """In maintenance nothing is taken over by itself, not even what was left."""
+    """In maintenance too: whoever stopped the peer's agent wants the service to go on here."""
     bench = standby()
     bench.ask_maintenance(on=True)
     bench.hear(says(Role.STANDBY, term=1), leaving=True, maintenance=True, maintenance_version=1)
     bench.in_pair(Left)
-    bench.in_group(Standby)
-    bench.ask_maintenance(on=False)
     bench.in_group(TakingOver)
+
+
+def test_peer_that_never_came_back_is_fenced_again() -> None:
+    """A dead peer whose groups could not be started in time is fenced again, not waited for."""
+    bench = taking_over()
+    for _ in range(5):
+        bench.persisted(ok=False)
+        bench.pass_time(6 * S)
+    bench.pass_time(10 * S)
+    bench.finish_power_on()
+    bench.in_pair(Unheard)
+    bench.persisted(ok=False)
+    bench.watch(REBOOT_NS + 10 * S)
+    assert bench.in_pair(Fencing).cause is FenceCause.SILENCE
+
+
+def test_delay_counts_from_open_gates() -> None:
+    """S9: gates that open for both nodes long after the silence began still find an order."""
+    for me in (0, 1):
+        bench = standby(says(Role.STANDBY), me=me)
+        bench.pass_time(450 * MS)
+        bench.answer_evidence(serving=True)
+        bench.watch(9 * S, serving=True)
+        assert bench.reasons() == (Reason.STILL_SERVING,)
+        bench.watch(1500 * MS, serving=True)
+        assert bench.count(Fence) == (1 if me == 0 else 0)
+        bench.watch(3 * S, serving=True)
+        assert bench.count(Fence) == 1
 
 
 def test_left_with_another_configuration() -> None:
