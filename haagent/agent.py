@@ -29,7 +29,7 @@ from haagent.core.events import (
 )
 from haagent.core.state import HOLDING, State, Step
 from haagent.core.step import deadline_ns, start, step
-from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode
+from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, encode_body
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
@@ -226,11 +226,16 @@ class Agent:
 
     def _send(self, beat: Beat) -> None:
         keys, me = self._configuration.keys, self._configuration.pair.me
+        content = encode_body(beat.body)
         for index in range(len(self._configuration.links)):
             self._counter += 1
             frame = Frame(me, index, self._incarnation, self._counter, beat.body)
             data = encode(
-                frame, cluster=self._cluster, key_id=keys.send, key=keys.secrets[keys.send]
+                frame,
+                cluster=self._cluster,
+                key_id=keys.send,
+                key=keys.secrets[keys.send],
+                content=content,
             )
             self._links.send(index, data)
 

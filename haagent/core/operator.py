@@ -115,6 +115,8 @@ def _phase_refusal(group: Group) -> str:
 
 def settle_switchovers(turn: Turn) -> None:
     """Answer an operator when the last of his groups has arrived, or one takes too long."""
+    if not turn.state.switchovers:
+        return
     under_way = [item for item in turn.state.switchovers if not _arrived(turn.state, item)]
     late = {item.request for item in under_way if turn.now_ns >= item.until_ns}
     left = tuple(item for item in under_way if item.request not in late)

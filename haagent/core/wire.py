@@ -181,7 +181,9 @@ def _mac(key: bytes, data: bytes) -> bytes:
     return mac.digest()
 
 
-def encode(frame: Frame, *, cluster: bytes, key_id: int, key: bytes) -> bytes:
+def encode(
+    frame: Frame, *, cluster: bytes, key_id: int, key: bytes, content: bytes | None = None
+) -> bytes:
     """The frame's bytes, signed with the key.
 
     Args:
@@ -189,6 +191,7 @@ def encode(frame: Frame, *, cluster: bytes, key_id: int, key: bytes) -> bytes:
         cluster: From cluster_id.
         key_id: 0 to 255.
         key: Shared secret, any length the configuration allowed.
+        content: encode_body of the frame's body, if it was made for another link already.
     """
     header = _HEADER.pack(
         _MAGIC,
@@ -200,15 +203,14 @@ def encode(frame: Frame, *, cluster: bytes, key_id: int, key: bytes) -> bytes:
         frame.counter,
         cluster,
     )
-    signed = header + _encode_body(frame.body)
+    signed = header + (encode_body(frame.body) if content is None else content)
     data = signed + _mac(key, signed)
     assert len(data) <= FRAME_BYTES_MAX
     return data
 
 
-@lru_cache(maxsize=1)
-def _encode_body(body: Body) -> bytes:
-    """The same for every link of one heartbeat, so it is made once."""
+def encode_body(body: Body) -> bytes:
+    """The part of a frame that is the same on every link of one heartbeat."""
     flags = body.leaving * _LEAVING | body.maintenance * _MAINTENANCE | body.fence_me * _FENCE_ME
     fixed = _FIXED.pack(
         body.echo,
