@@ -30,6 +30,7 @@ from haagent.core.effects import (
     Persist,
     PowerOn,
     ProbeVip,
+    Reply,
     StartGroup,
     StopGroup,
 )
@@ -202,6 +203,25 @@ def test_switchover_takes_too_long() -> None:
     bench.pass_time(200 * MS, ACTIVE)
     assert "still on the way" in bench.reply(7).message
     assert not bench.reply(7).ok
+
+
+def test_switchover_of_two_is_answered_once() -> None:
+    """An operator who moves two groups hears of it when the second one has arrived, not before."""
+    mail = says(Role.ACTIVE, name="mail", term=1)
+    bench = standby(ACTIVE, mail, groups=("web", "mail"), me=1)
+    bench.ask_switchover(request=7)
+    bench.hear(promise(bench, 0), mail)
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.in_group(Active, 0)
+    assert bench.count(Reply) == 0
+    bench.hear(says(Role.STANDBY, term=2), promise(bench, 1))
+    bench.persisted()
+    bench.probed(index=1)
+    bench.started(1)
+    assert bench.reply(7).ok
+    assert bench.reply(7).message == "web, mail: active here"
 
 
 def test_switchover_of_one_of_two() -> None:
