@@ -159,6 +159,7 @@ def test_active_without_its_lan_gives_the_service_away(lab: Lab, roles: Roles) -
     healed_ns = time.monotonic_ns()
     wait_standby(active)
     lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=healed_ns, by=standby.name)
+    lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=healed_ns)
     assert lab.observer.holders(healed_ns) == [standby.mac]
 
 
