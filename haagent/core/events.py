@@ -176,6 +176,15 @@ class ConfirmOffAsked:
     force: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OffProved:
+    """An operator fenced the peer from the console: a whole level read off (grant b of S2)."""
+
+    request: int
+    read_ns: int
+    """Monotonic: a moment at which the whole level was off."""
+
+
 class StopKind(StrEnum):
     """How the agent is to end."""
 
@@ -212,5 +221,6 @@ Event = (
     | SwitchoverAsked
     | MaintenanceAsked
     | ConfirmOffAsked
+    | OffProved
     | StopAsked
 )

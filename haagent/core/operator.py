@@ -9,11 +9,13 @@ from haagent.core.events import (
     ConfirmOffAsked,
     EvidenceGathered,
     MaintenanceAsked,
+    OffProved,
     StopAsked,
     StopKind,
     SwitchoverAsked,
 )
 from haagent.core.gates import configuration_agrees
+from haagent.core.pair import IN_FLIGHT_NS
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import (
@@ -46,6 +48,8 @@ PAUSE_MS = 10_000
 """How long the peer waits for the agent that takes up the running groups."""
 PAUSE_BEATS = 4
 """The pause is announced this often before the agent ends, in case frames are lost."""
+PROOF_FRESH_NS = 10 * S
+"""An older reading of the console proves too little: somebody may have given the power back."""
 FRAME_EVIDENCE_NS = 3 * S
 """A frame younger than this is live evidence against "the peer is off"."""
 LEAVING_BEATS_NS = 1 * S
@@ -171,6 +175,35 @@ def confirm_off_asked(turn: Turn, event: ConfirmOffAsked) -> None:
         attempt = turn.attempt()
         turn.set(confirming=Confirming(event.request, attempt))
         turn.emit(GatherEvidence(attempt))
+
+
+def off_proved(turn: Turn, event: OffProved) -> None:
+    """S2 b: the console read the peer off; as good as our own reading while that is true of it."""
+    state = turn.state
+    if isinstance(state.pair, Fenced):
+        turn.emit(Reply(event.request, ok=True, message="the peer is proved off already"))
+        return
+    refusal = _proof_refusal(state, event.read_ns, turn.now_ns)
+    if refusal is not None:
+        turn.emit(Reply(event.request, ok=False, message=f"refused: {refusal}"))
+        return
+    _abandon(turn)
+    turn.pair(Fenced(turn.now_ns, Proof.CONSOLE, event.read_ns))
+    turn.emit(Reply(event.request, ok=True, message="the peer counts as off"))
+
+
+def _proof_refusal(state: State, read_ns: int, now_ns: int) -> str | None:
+    """Why the console's reading is not believed, None if it is."""
+    heard = [state.stranger_heard_ns, state.view.heard_ns if state.view else None]
+    if any(at_ns is not None and at_ns > read_ns + IN_FLIGHT_NS for at_ns in heard):
+        return "frames of the peer arrived after it was read off"
+    if not 0 <= now_ns - read_ns <= PROOF_FRESH_NS:
+        return "the reading is not of the last seconds"
+    if state.distrusted:
+        return Reason.FENCE_DISTRUSTED.text
+    if isinstance(state.pair, PoweringOn) and state.pair.attempt is not None:
+        return "the agent is giving the peer its power back"
+    return None
 
 
 def _frame_evidence(state: State, now_ns: int) -> bool:

@@ -93,7 +93,7 @@ def _heard_while_fenced(turn: Turn, phase: Fenced, heard: Heard, event: PeerHear
         return
     served = {Role.ACTIVE, Role.TAKING_OVER}
     holding = any(report.role in served for report in event.frame.body.groups)
-    if phase.proof is Proof.HARDWARE and (heard is Heard.COUNTED or holding):
+    if phase.proof.by_device and (heard is Heard.COUNTED or holding):
         turn.set(distrusted=True)
     _welcome(turn)
 
@@ -232,7 +232,7 @@ def _fence(turn: Turn, cause: FenceCause) -> None:
 
 def _fenced(turn: Turn, phase: Fenced) -> None:
     """The peer stays off until the takeover is complete, or cannot be completed here."""
-    if turn.state.distrusted and phase.proof is Proof.HARDWARE:
+    if turn.state.distrusted and phase.proof.by_device:
         # S8: somebody answered for an address; the proof is void.
         turn.pair(Silent(turn.now_ns, FenceCause.SILENCE, (Reason.FENCE_DISTRUSTED,)))
         return
@@ -255,8 +255,8 @@ def _power_on(turn: Turn, fenced_ns: int, tries: int) -> None:
     turn.pair(PoweringOn(turn.now_ns, fenced_ns, attempt, tries + 1, turn.now_ns))
 
 
-def proved_by_hardware(state: State, phase: TakingOver | Starting) -> bool:
+def proved_by_device(state: State, phase: TakingOver | Starting) -> bool:
     """Whether a fence device answers for this takeover."""
     if not isinstance(phase, TakingOver) or phase.grant is not Grant.PEER_OFF:
         return False
-    return isinstance(state.pair, Fenced) and state.pair.proof is Proof.HARDWARE
+    return isinstance(state.pair, Fenced) and state.pair.proof.by_device

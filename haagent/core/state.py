@@ -17,9 +17,16 @@ class Proof(StrEnum):
     """What says that the peer is off (S2 b and c)."""
 
     HARDWARE = "hardware"
+    CONSOLE = "console"
+    """Read back by the same devices, on an operator's order: the power is his to give back."""
     OPERATOR = "operator"
     FORCED = "forced"
     """The operator's word against live evidence."""
+
+    @property
+    def by_device(self) -> bool:
+        """Whether a fence device answers for it, which can be caught lying (S8)."""
+        return self in {Proof.HARDWARE, Proof.CONSOLE}
 
 
 class Grant(StrEnum):

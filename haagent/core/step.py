@@ -50,6 +50,7 @@ from haagent.core.events import (
     GroupStopped,
     LinkChanged,
     MaintenanceAsked,
+    OffProved,
     PeerHeard,
     Persisted,
     PersistFailed,
@@ -200,6 +201,8 @@ def _take(turn: Turn, event: Event) -> None:
             operator.maintenance_asked(turn, event)
         case ConfirmOffAsked():
             operator.confirm_off_asked(turn, event)
+        case OffProved():
+            operator.off_proved(turn, event)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:
@@ -240,7 +243,7 @@ def _start_answered(
         case VipProbed(answered=None):
             groups.confirm(turn, event.group, probed=True)
         case VipProbed(answered=answered):
-            if pair.proved_by_hardware(turn.state, phase):
+            if pair.proved_by_device(turn.state, phase):
                 turn.set(distrusted=True)
             groups.blocked(turn, event.group, Reason.VIP_ANSWERS, f"{answered} answers")
         case VipProbeFailed():

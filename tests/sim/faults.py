@@ -11,6 +11,7 @@ from haagent.core.events import (
     ConfirmOffAsked,
     GroupLost,
     MaintenanceAsked,
+    OffProved,
     StopAsked,
     StopKind,
     SwitchoverAsked,
@@ -370,8 +371,30 @@ def _confirm(world: World, node: int) -> None:
         _ask(world, node, ConfirmOffAsked(4, force=world.rng.random() < 0.3))
 
 
+@_fault
+def console_fence(world: World, node: int, for_ns: int) -> None:
+    """An operator cuts the peer's power from the console and shows the agent what he read."""
+    bmc = world.machines[1 - node].bmc
+    if bmc.reachable() and bmc.mode in {Mode.OK, Mode.SLOW}:
+        world.after(bmc.lag_ns(), bmc.act_for_console)
+        world.after(min(for_ns, 2 * S), _prove, world, node)
+        world.after(for_ns, bmc.act_for_console, True)  # noqa: FBT003  # on again
+
+
+def _prove(world: World, node: int) -> None:
+    """Read, and say so a while later, as a process does that has other things to do."""
+    machine = world.machines[node]
+    bmc = world.machines[1 - node].bmc
+    if machine.powered and bmc.reachable() and bmc.says_off():
+        world.counts["console proves"] += 1
+        said_ns = world.rng.choice((0, 20 * MS, 1 * S))
+        world.after(said_ns, _ask, world, node, OffProved(5, machine.local_ns()))
+
+
 def _ask(
-    world: World, node: int, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked
+    world: World,
+    node: int,
+    event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked | OffProved,
 ) -> None:
     agent = world.machines[node].agent
     if agent is not None:

@@ -32,6 +32,7 @@ from haagent.core.events import (
     GroupStopFailed,
     GroupStopped,
     MaintenanceAsked,
+    OffProved,
     PeerHeard,
     Persisted,
     PersistFailed,
@@ -324,6 +325,10 @@ class Bench:
     def ask_confirm_off(self, request: int = 1, *, force: bool = False) -> None:
         """An operator says that the peer is off."""
         self.feed(ConfirmOffAsked(request, force))
+
+    def prove_off(self, request: int = 1, *, ago_ns: int = 0) -> None:
+        """An operator fenced the peer from the console, and read it off so long ago."""
+        self.feed(OffProved(request, self.now_ns - ago_ns))
 
     def ask_stop(self, kind: StopKind = StopKind.LEAVE) -> None:
         """The agent is told to end."""

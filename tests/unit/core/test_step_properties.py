@@ -93,6 +93,7 @@ ANYTHING: st.SearchStrategy[Event] = st.one_of(
     st.builds(events.SwitchoverAsked, SMALL, st.one_of(st.none(), GROUPS)),
     st.builds(events.MaintenanceAsked, SMALL, FLAGS),
     st.builds(events.ConfirmOffAsked, SMALL, FLAGS),
+    st.builds(events.OffProved, SMALL, st.integers(0, 3600 * S)),
     st.builds(events.StopAsked, st.sampled_from(StopKind)),
 )
 """Any event at all, for two groups; a frame's time of arrival is drawn as its age."""
