@@ -45,6 +45,7 @@ HAND_OVER_NS = 5 * S
 """For so long after a hand-over the other node goes first."""
 START_RETRY_NS = 5 * S
 STOP_RETRY_NS = 1 * S
+"""A stop that failed may succeed when a client has let go; the stop budget bounds the trying."""
 TAKE_OVER_NS = 10 * S
 """A disk that takes longer than this to write a hundred bytes has failed."""
 BLOCKED_NS = 5 * S
@@ -56,6 +57,9 @@ START_FAILED_NS = 60 * S
 def advance(turn: Turn, index: int) -> None:
     """What time, the pair's phase and the peer's words make of the group's phase."""
     phase = turn.group(index).phase
+    if isinstance(phase, Standby | Wanting | Yielded) and (grant := off_or_gone(turn.state)):
+        take_over(turn, index, grant, _next_term(turn, index))
+        return
     match phase:
         case Standby():
             _standby(turn, index, phase)
@@ -97,7 +101,12 @@ def report(state: State, index: int) -> GroupReport | None:
 
 
 def off_or_gone(state: State) -> Grant | None:
-    """A grant that needs nothing from the peer: it is proved off, or left (S2 a, b, c)."""
+    """A grant that needs nothing from the peer: it is proved off, or left (S2 a, b, c).
+
+    A node that is leaving itself takes nothing more.
+    """
+    if state.stopping is StopKind.LEAVE:
+        return None
     if isinstance(state.pair, Fenced):
         return Grant.PEER_OFF
     if isinstance(state.pair, Left) and configuration_agrees(state):
@@ -140,10 +149,6 @@ def _next_term(turn: Turn, index: int) -> int:
 
 
 def _standby(turn: Turn, index: int, phase: Standby) -> None:
-    grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is not StopKind.LEAVE:
-        take_over(turn, index, grant, _next_term(turn, index))
-        return
     if _promise(turn, index):
         return
     theirs = report(turn.state, index)
@@ -152,11 +157,11 @@ def _standby(turn: Turn, index: int, phase: Standby) -> None:
     if theirs.role is Role.ACTIVE and phase.handed_over_until_ns:
         turn.enter(index, Standby())
     elif theirs.role is Role.RELEASING or theirs.reason == Reason.HANDED_OVER:
-        _want(turn, index, switchover=False)
+        want(turn, index, switchover=False)
     elif not theirs.role.holds and not turn.state.maintenance:
         patient = turn.now_ns < phase.handed_over_until_ns and theirs.promotable
         if not patient and goes_first(turn.state, turn.group(index), theirs):
-            _want(turn, index, switchover=False)
+            want(turn, index, switchover=False)
 
 
 def goes_first(state: State, group: Group, theirs: GroupReport) -> bool:
@@ -170,12 +175,8 @@ def goes_first(state: State, group: Group, theirs: GroupReport) -> bool:
     return mine > other
 
 
-def want(turn: Turn, index: int) -> None:
-    """Ask the active peer to hand the group over."""
-    _want(turn, index, switchover=True)
-
-
-def _want(turn: Turn, index: int, *, switchover: bool) -> None:
+def want(turn: Turn, index: int, *, switchover: bool) -> None:
+    """Ask the peer for the group; `switchover`: although it holds it and is well."""
     term = _next_term(turn, index)
     wanting = Wanting(turn.attempt(), term, switchover, turn.now_ns + WANT_NS)
     turn.enter(index, wanting)
@@ -194,10 +195,6 @@ def _promise(turn: Turn, index: int) -> bool:
 
 
 def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
-    grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is not StopKind.LEAVE:
-        take_over(turn, index, grant, _next_term(turn, index))
-        return
     if turn.now_ns >= phase.until_ns or turn.state.stopping is not None:
         turn.enter(index, Standby())
         return
@@ -220,10 +217,6 @@ def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
 
 def _yielded(turn: Turn, index: int, phase: Yielded) -> None:
     """The promise stands until the peer says, later, that its attempt is closed."""
-    grant = off_or_gone(turn.state)
-    if grant and turn.state.stopping is not StopKind.LEAVE:
-        take_over(turn, index, grant, _next_term(turn, index))
-        return
     theirs, view = report(turn.state, index), turn.state.view
     if theirs is None or view is None:
         return

@@ -76,7 +76,7 @@ def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
         waiting = Switchover(event.request, index, to_me, turn.now_ns + SWITCHOVER_NS)
         turn.set(switchovers=(*turn.state.switchovers, waiting))
         if to_me:
-            groups.want(turn, index)
+            groups.want(turn, index, switchover=True)
         else:
             groups.release(turn, index)
 
