@@ -9,6 +9,11 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from fencing.findings import Finding, Trouble
+
+Option = str | int | float | bool | tuple[int, ...]
+"""The value of a driver's own setting; durations are seconds."""
+
 
 class Power(StrEnum):
     """What a device says of the power it controls. Anything but a clear word is UNKNOWN."""
@@ -31,6 +36,11 @@ class FenceOutcome(StrEnum):
 
 class FenceError(Exception):
     """A device could not be used; the message is for the operator and holds no secret."""
+
+    def __init__(self, text: str, trouble: Trouble = Trouble.UNREACHABLE) -> None:
+        super().__init__(text)
+        self.trouble = trouble
+        """Its name in readiness and status."""
 
 
 class NotSentError(FenceError):
@@ -59,10 +69,13 @@ class DeviceSettings:
 
     name: str
     driver: str
-    """"ipmi" today; drivers are found by this name in fencing.drivers."""
-    address: str
-    user: str
-    password: Secret
+    """One of fencing.drivers.DRIVERS."""
+    address: str = ""
+    """Host, serial line or nothing, as the driver needs."""
+    user: str = ""
+    password: Secret = field(default_factory=lambda: Secret(b""))
+    kg: Secret | None = None
+    """The BMC key of IPMI 2.0, where one is set."""
     level: int = 1
     """Levels are tried in ascending order; all devices of a level must read off."""
     off_settle_s: float = 2.0
@@ -73,12 +86,28 @@ class DeviceSettings:
     """Pause between two readings of a warm session."""
     expect_identity: UUID | None = None
     """The system UUID the fenced machine is known by; a mismatch disqualifies the device."""
-    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-    """Driver's own settings, e.g. port, privilege, kg for ipmi."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """The driver's own settings, as declared in fencing.drivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a device tells of itself when it is checked, besides the power."""
+
+    identity: UUID | None = None
+    """The machine whose power it cuts, bytes in the device's order; None if it cannot tell."""
+    mark: str = ""
+    """Equal for two entries that are the same hardware, e.g. a serial number and the outlets;
+    "" if it has nothing of the kind."""
+    own_delay_s: float = 0.0
+    """What the device waits by itself between an order and its effect."""
+    findings: tuple[Finding, ...] = ()
 
 
 class Device(Protocol):
     """What a driver offers. Every call blocks, within its own socket timeouts.
+
+    A driver is made from its DeviceSettings and connects when it is first asked something.
 
     Raises:
         NotSentError: nothing was sent, e.g. because the login failed.
@@ -93,10 +122,22 @@ class Device(Protocol):
         """Order power on; being on already is no error."""
 
     def status(self) -> Power:
-        """Read the power, fresh from the device."""
+        """Read the power, fresh from the device: OFF only if all it feeds the machine by is off."""
+
+    def evidence(self) -> str:
+        """What the last status() saw besides, e.g. "outlet 3: 0.0 A"; asks nothing."""
 
     def identify(self) -> UUID | None:
         """The system UUID of the machine behind the device, None if it cannot tell."""
+
+    def inspect(self) -> Inspection:
+        """Everything that a check tells of the device; may take some round trips."""
+
+    def rest(self) -> None:
+        """Called when no request is near: give back what others need; never raises.
+
+        A BMC's session stays; a serial console is logged out and its line closed.
+        """
 
     def close(self) -> None:
         """Log out; never raises."""

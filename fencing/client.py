@@ -12,40 +12,36 @@ from typing import Any
 from uuid import UUID
 
 from fencing import DeviceSettings, FenceOutcome, Power
-from fencing.identity import same
+from fencing.drivers import DRIVERS
+from fencing.findings import Finding, Trouble
 from fencing.process import WorkerLostError, WorkerProcess
+from fencing.race import Orders, confirmed, first_confirmed, soon
+from fencing.readiness import Readiness, judged, unchecked, unready
+from fencing.verify import Tell, nobody
 from fencing.worker import Message
 
 CHECK_LIMIT_S = 15.0
 """The slowest check that can still succeed: silent session 1 s, logon 6 s, two answers of 3 s."""
+STATUS_LIMIT_S = 10.0
+"""One reading, in a new session if need be."""
 ON_LIMIT_S = 10.0
 """A BMC that ordered power on says so within seconds; the agent tries again anyway."""
+WARM_BUDGET_S = 1.0
+"""The warm session has so long to read off, then a new worker with a new session is asked too.
+
+Source: pyghmi needs up to 30 s to notice that a session has died (measured)."""
 PREEMPT_S = 0.5
 """An order waits so long for a check in progress: a warm one takes milliseconds, a longer one
 hangs at the device, and then a new worker is faster (0.2 s)."""
+PREEMPT_LINE_S = 2.0
+"""The same where one line serves one worker: a new one would have to wait for the log-out."""
 OVERRUN_S = 0.25
 """The worker keeps the deadline itself; so much later it is killed."""
+DEAD_SPEAK_NS = 1_000_000_000
+"""A machine heard so long after it was read off was not off: frames may be late, not so late."""
 RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
 """Pauses before a worker that died is started again; they double."""
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """What the last check of a device said, i.e. whether it would work now."""
-
-    device: str
-    level: int
-    ready: bool
-    power: Power
-    checked_monotonic_ns: int | None
-    """When the last check ended, or was about to ask for the power if it read it."""
-    detail: str
-    """Why it is not ready, for the operator; "" if it is."""
-    identity: UUID | None
-    """The machine the device last answered for, bytes in the device's order."""
-    identity_ok: bool | None
-    """Whether that is the expected machine; None if either is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +56,34 @@ class DeviceStep:
     finished_ns: int
     ordered_ns: int | None = None
     """When the order was about to leave; None if it did not, or nobody can tell."""
+    first_off_ns: int | None = None
+    """When the query was about to leave that first read off."""
     read_off_ns: int | None = None
     """When the query was about to leave that completed the proof."""
+    evidence: str = ""
+    """What the device saw besides its switch."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether this device was proved off."""
+        return self.outcome is FenceOutcome.CONFIRMED_OFF
 
 
 class DeviceClient:
     """One device. Nothing here blocks, however dead the device is."""
 
-    def __init__(self, settings: DeviceSettings, on_readiness: Callable[[Readiness], None]) -> None:
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        on_readiness: Callable[[Readiness], None],
+        last_heard_ns: Callable[[], int | None],
+        settle_s: Callable[[DeviceSettings], float],
+    ) -> None:
         self.settings = settings
+        self._parallel = DRIVERS[settings.driver].parallel
         self._on_readiness = on_readiness
+        self._last_heard_ns = last_heard_ns
+        self._settle_s = settle_s
         self._expected = settings.expect_identity
         self._worker: WorkerProcess | None = None
         self._job: asyncio.Task[Message] | None = None
@@ -77,22 +91,22 @@ class DeviceClient:
         self._ending: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
-        self.readiness = Readiness(
-            device=settings.name,
-            level=settings.level,
-            ready=False,
-            power=Power.UNKNOWN,
-            checked_monotonic_ns=None,
-            detail="not checked yet",
-            identity=None,
-            identity_ok=None,
-        )
+        self._checked = asyncio.Event()
+        self.late_until_ns = 0
+        """Until then an order to cut the power may still be carried out, although given up."""
+        self._twins: tuple[Finding, ...] = ()
+        self.readiness = unchecked(settings)
 
     def start(self) -> None:
         """Warm the device in the background, and check it from then on."""
         assert self._watch is None, "already started"
         self._watch = asyncio.create_task(self._keep_warm(), name=f"fence {self.settings.name}")
         self._watch.add_done_callback(_raise_bug)
+
+    async def checked(self) -> Readiness:
+        """The judgement of the first check, as soon as there is one."""
+        await self._checked.wait()
+        return self.readiness
 
     def expect_identity(self, identity: UUID) -> None:
         """From now on only a device that answers for this machine, or for none, is used.
@@ -104,43 +118,42 @@ class DeviceClient:
         self._expected = identity
         self._publish(self.readiness)
 
-    async def off(self) -> DeviceStep:
+    async def off(self, tell: Tell = nobody, deadline_ns: int | None = None) -> DeviceStep:
         """Fence with this device, within its deadline and OVERRUN_S.
 
-        Cancelling kills the worker: nothing of the attempt is sent afterwards.
+        The warm worker is asked at once, and a second one beside it if that has not read off in
+        WARM_BUDGET_S. Cancelling ends both: nothing of the attempt is sent afterwards.
         """
         started_ns = time.monotonic_ns()
-        deadline_ns = started_ns + round(self.settings.deadline_s * 1e9)
+        own_end_ns = started_ns + round(self.settings.deadline_s * 1e9)
+        deadline_ns = own_end_ns if deadline_ns is None else min(deadline_ns, own_end_ns)
         request = {
             "op": "off",
             "deadline_ns": deadline_ns,
-            "off_settle_s": self.settings.off_settle_s,
+            "off_settle_s": self._settle_s(self.settings),
             "expect": None if self._expected is None else str(self._expected),
         }
-        ordered_ns = read_off_ns = None
-        try:
-            answer = await self._order(request, deadline_ns)
-            outcome, detail = FenceOutcome(answer["outcome"]), answer["detail"]
-            ordered_ns, read_off_ns = answer["ordered_ns"], answer["read_off_ns"]
-        except WorkerLostError as error:
-            outcome = FenceOutcome.UNKNOWN if error.was_asked else FenceOutcome.FAILED
-            detail = str(error)
-        return DeviceStep(
-            device=self.settings.name,
-            level=self.settings.level,
-            outcome=outcome,
-            detail=detail,
-            started_ns=started_ns,
-            finished_ns=time.monotonic_ns(),
-            ordered_ns=ordered_ns,
-            read_off_ns=read_off_ns,
-        )
+        answers = await self._race(request, deadline_ns, tell)
+        steps = [self._step(answer, started_ns) for answer in answers]
+        return next((step for step in steps if step.confirmed), None) or _merged(steps)
 
-    async def on(self) -> tuple[bool, str]:
+    async def status(self) -> tuple[int, Power]:
+        """One reading now: when its query was about to leave, and what it said."""
+        asked_ns = time.monotonic_ns()
+        deadline_ns = asked_ns + round(STATUS_LIMIT_S * 1e9)
+        try:
+            answer = await self._order({"op": "status"}, deadline_ns, nobody)
+        except WorkerLostError:
+            return asked_ns, Power.UNKNOWN
+        if "error" in answer:
+            return asked_ns, Power.UNKNOWN
+        return answer["asked_ns"], Power(answer["power"])
+
+    async def on(self, tell: Tell = nobody) -> tuple[bool, str]:
         """Order power on: (True, "") if it was then read on, else the reason."""
         deadline_ns = time.monotonic_ns() + round(ON_LIMIT_S * 1e9)
         try:
-            answer = await self._order({"op": "on", "deadline_ns": deadline_ns}, deadline_ns)
+            answer = await self._order({"op": "on", "deadline_ns": deadline_ns}, deadline_ns, tell)
         except WorkerLostError as error:
             return False, str(error)
         return answer["ok"], answer["detail"]
@@ -157,8 +170,18 @@ class DeviceClient:
         self._dismiss_worker()  # One that was being started.
         await self._ended()
 
+    def recheck(self) -> None:
+        """Check now: the power was switched, or that was tried."""
+        self._wake.set()
+
+    def mark_twins(self, findings: tuple[Finding, ...]) -> None:
+        """Say that other entries are the same hardware as this one; () if none is."""
+        if self._twins != findings:
+            self._twins = findings
+            self._publish(self.readiness)
+
     async def _keep_warm(self) -> None:
-        """Check now, after every order, and every `check_every_s`."""
+        """Check now, whenever it is asked for, and every `check_every_s`."""
         restart_s = RESTART_FIRST_S
         while True:
             self._wake.clear()
@@ -166,7 +189,8 @@ class DeviceClient:
                 await self._check()
                 pause_s, restart_s = self.settings.check_every_s, RESTART_FIRST_S
             except WorkerLostError as error:
-                self._publish(self._unready(str(error)))
+                finding = Finding(Trouble.UNREACHABLE, str(error))
+                self._publish(unready(self.settings, finding))
                 pause_s, restart_s = restart_s, min(2 * restart_s, RESTART_MAX_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -175,57 +199,84 @@ class DeviceClient:
     async def _check(self) -> None:
         while self._job is not None:
             await asyncio.wait({self._job})
-        answer = await self._run(self._ask({"op": "check"}, CHECK_LIMIT_S))
-        if "error" in answer:
-            self._publish(self._unready(answer["error"]))
-            return
-        identity = answer["identity"]
-        self._publish(
-            replace(
-                self.readiness,
-                ready=True,
-                power=Power(answer["power"]),
-                checked_monotonic_ns=answer["asked_ns"],
-                detail="",
-                identity=None if identity is None else UUID(identity),
-            )
-        )
+        answer = await self._run(self._ask({"op": "check"}, CHECK_LIMIT_S, nobody))
+        self._publish(self._plausible(judged(self.settings, answer)))
 
-    def _unready(self, detail: str) -> Readiness:
-        return replace(
-            self.readiness,
-            ready=False,
-            power=Power.UNKNOWN,
-            checked_monotonic_ns=time.monotonic_ns(),
-            detail=detail,
-        )
+    def _plausible(self, readiness: Readiness) -> Readiness:
+        """Say so if the machine spoke between two readings that both said off."""
+        before, heard_ns = self.readiness, self._last_heard_ns()
+        if (
+            readiness.power is Power.OFF is before.power
+            and before.checked_monotonic_ns is not None
+            and heard_ns is not None
+            and heard_ns > before.checked_monotonic_ns + DEAD_SPEAK_NS
+        ):
+            text = "it reads off, and the machine was heard since"
+            return replace(readiness, seen=(*readiness.seen, Finding(Trouble.IMPLAUSIBLE, text)))
+        return readiness
 
     def _publish(self, readiness: Readiness) -> None:
         """Complete it with the judgement of the identity, keep it and tell it."""
         if self._closing:
             return  # That a worker ends is no news now.
-        identity, expected = readiness.identity, self._expected
-        identity_ok = None if identity is None or expected is None else same(identity, expected)
-        if identity_ok is False and readiness.ready:
-            detail = f"wrong machine: the device answers for {identity}, expected {expected}"
-            readiness = replace(readiness, ready=False, detail=detail)
-        self.readiness = replace(readiness, identity_ok=identity_ok)
+        self.readiness = replace(readiness, expected=self._expected, twins=self._twins)
+        if readiness.checked_monotonic_ns is not None:
+            self._checked.set()
         self._on_readiness(self.readiness)
 
-    async def _order(self, request: Message, deadline_ns: int) -> Message:
-        """Have one order carried out, at the cost of whatever else the worker is doing."""
-        while (job := self._job) is not None:
-            await asyncio.wait({job}, timeout=PREEMPT_S)
-            job.cancel()
-            await asyncio.wait({job})
+    async def _race(self, request: Message, deadline_ns: int, tell: Tell) -> list[Message]:
+        """What the warm worker and, if it was needed, the one beside it answered."""
+        warm_orders, cold_orders = Orders(tell), Orders(tell)
+        asking = self._order(request, deadline_ns, warm_orders.heard)
+        warm = asyncio.create_task(self._answered(asking))
+        racing, proved = {warm}, False
+        try:
+            if self._parallel and not await soon(
+                warm, warm_orders, WARM_BUDGET_S
+            ):
+                asking = self._ask_beside(request, deadline_ns, cold_orders.heard)
+                racing.add(asyncio.create_task(self._answered(asking)))
+            answers = await first_confirmed(racing)
+            proved = any(map(confirmed, answers))
+            return answers
+        finally:
+            for task in racing:
+                task.cancel()
+            await asyncio.wait(racing)
+            late_ns = [orders.late_ns(proved=proved) for orders in (warm_orders, cold_orders)]
+            patience_ns = round(self.settings.deadline_s * 1e9)
+            until_ns = (moment_ns + patience_ns for moment_ns in late_ns if moment_ns is not None)
+            self.late_until_ns = max((self.late_until_ns, *until_ns))
+
+    async def _answered(self, asking: Coroutine[Any, Any, Message]) -> Message:
+        """Its answer; a lost worker is one too."""
+        try:
+            return await asking
+        except WorkerLostError as error:
+            outcome = FenceOutcome.UNKNOWN if error.was_asked else FenceOutcome.FAILED
+            return {"outcome": outcome, "detail": str(error)}
+
+    async def _ask_beside(self, request: Message, deadline_ns: int, tell: Tell) -> Message:
+        """Have a new worker carry it out, whatever the warm one is doing."""
+        worker = await WorkerProcess.start(self.settings)
         try:
             limit_s = (deadline_ns - time.monotonic_ns()) / 1e9 + OVERRUN_S
-            return await self._run(self._ask(request, limit_s))
+            return await worker.ask(request, limit_s, tell)
         finally:
-            self._wake.set()
+            self._dismiss(worker)
+
+    async def _order(self, request: Message, deadline_ns: int, tell: Tell) -> Message:
+        """Have one order carried out, at the cost of whatever else the worker is doing."""
+        patience_s = PREEMPT_S if self._parallel else PREEMPT_LINE_S
+        while (job := self._job) is not None:
+            await asyncio.wait({job}, timeout=patience_s)
+            job.cancel()
+            await asyncio.wait({job})
+        limit_s = (deadline_ns - time.monotonic_ns()) / 1e9 + OVERRUN_S
+        return await self._run(self._ask(request, limit_s, tell))
 
     async def _run(self, asking: Coroutine[Any, Any, Message]) -> Message:
-        """Be the one job that the worker has; cancelling it kills the worker.
+        """Be the one job that the worker has; cancelling it ends the worker.
 
         Raises:
             WorkerLostError: It gave no answer, e.g. because an order took its place.
@@ -240,27 +291,54 @@ class DeviceClient:
             if not job.done():
                 await asyncio.wait({job})
             self._job = None
+            if job.cancelled():
+                self._dismiss_worker()
         if job.cancelled():
             raise WorkerLostError("given up for a more urgent order", was_asked=True)
         return job.result()
 
-    async def _ask(self, request: Message, limit_s: float) -> Message:
+    async def _ask(self, request: Message, limit_s: float, tell: Tell) -> Message:
         if self._worker is None or not self._worker.alive:
             self._dismiss_worker()
             self._worker = await WorkerProcess.start(self.settings)
-        return await self._worker.ask(request, limit_s)
+        return await self._worker.ask(request, limit_s, tell)
 
     def _dismiss_worker(self) -> None:
-        """Let the worker end on its own time; a new one need not wait for it."""
-        if self._worker is not None:
-            ending = asyncio.create_task(self._worker.close())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._dismiss(worker)
+
+    def _dismiss(self, worker: WorkerProcess) -> None:
+        """Let a worker end on its own time; a new one need not wait for it."""
+        ending = asyncio.create_task(worker.close())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _ended(self) -> None:
         if self._ending:
             await asyncio.wait(self._ending)
+
+    def _step(self, answer: Message, started_ns: int) -> DeviceStep:
+        return DeviceStep(
+            device=self.settings.name,
+            level=self.settings.level,
+            outcome=FenceOutcome(answer["outcome"]),
+            detail=answer["detail"],
+            started_ns=started_ns,
+            finished_ns=time.monotonic_ns(),
+            ordered_ns=answer.get("ordered_ns"),
+            first_off_ns=answer.get("first_off_ns"),
+            read_off_ns=answer.get("read_off_ns"),
+            evidence=answer.get("evidence", ""),
+        )
+
+
+def _merged(steps: list[DeviceStep]) -> DeviceStep:
+    """Two workers without a proof, as one: an order of either may have been carried out."""
+    worst = next((step for step in steps if step.outcome is FenceOutcome.UNKNOWN), steps[0])
+    ordered = [step.ordered_ns for step in steps if step.ordered_ns is not None]
+    details = dict.fromkeys(step.detail for step in steps)
+    return replace(worst, detail="; ".join(details), ordered_ns=min(ordered) if ordered else None)
 
 
 def _raise_bug(task: asyncio.Task[None]) -> None:

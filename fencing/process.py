@@ -14,7 +14,8 @@ from typing import cast
 import structlog
 
 from fencing import DeviceSettings
-from fencing.worker import Message, message_line, settings_line
+from fencing.verify import Happened, Progress, Tell, nobody
+from fencing.worker import PROGRESS, Message, message_line, settings_line
 
 CLOSE_LIMIT_S = 1.0
 """To log out is one packet; a worker that needs longer hangs in the device and is killed."""
@@ -71,24 +72,32 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it was not killed and did not end, as far as is known."""
+        """Whether it was not told to end and did not end by itself, as far as is known."""
         return not self._ended and self._process.returncode is None
 
-    async def ask(self, request: Message, limit_s: float) -> Message:
-        """One request and its answer. After `limit_s`, or when cancelled, the worker is dead.
+    async def ask(self, request: Message, limit_s: float, tell: Tell = nobody) -> Message:
+        """One request and its answer. After `limit_s` the worker is dead.
+
+        When cancelled it ends at once, by itself: it sends nothing more but its log-out. Whoever
+        cancels must close() it, in case it hangs.
+
+        Args:
+            request: As fencing.worker lists them.
+            limit_s: For the answer, seconds.
+            tell: Hears every step that the worker reports before its answer.
 
         Raises:
             WorkerLostError: No answer; the worker is dead.
         """
         try:
             async with asyncio.timeout(limit_s):
-                line = await self._exchange(message_line(request))
+                line = await self._exchange(message_line(request), tell)
         except TimeoutError:
             self.kill(f"no answer to {request['op']}")
             reason = f"no answer from the worker in {limit_s:.1f} s; it was killed"
             raise WorkerLostError(reason, was_asked=True) from None
         except asyncio.CancelledError:
-            self.kill(f"{request['op']} was given up")
+            self._give_up(f"{request['op']} was given up")
             raise
         if not line.endswith(b"\n"):
             self._ended = True
@@ -97,17 +106,27 @@ class WorkerProcess:
             raise WorkerLostError("the worker died", was_asked=True)
         return cast("Message", json.loads(line))
 
-    async def _exchange(self, line: bytes) -> bytes:
+    async def _exchange(self, line: bytes, tell: Tell) -> bytes:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         with contextlib.suppress(ConnectionError):  # That it has ended is seen in what it answers.
             stdin.write(line)
             await stdin.drain()
-        return await stdout.readline()
+        while (answer := await stdout.readline()).startswith(PROGRESS):
+            at_ns, happened, text = json.loads(answer)["progress"]
+            tell(Progress(at_ns, Happened(happened), text))
+        return answer
+
+    def _give_up(self, reason: str) -> None:
+        """Have it end now: the end of its stdin interrupts whatever it does."""
+        assert self._process.stdin is not None
+        self._ended = self._closing = True
+        self._process.stdin.close()
+        _log.info("fence.worker_ended", device=self._device, pid=self.pid, reason=reason)
 
     def kill(self, reason: str) -> None:
-        """SIGKILL, now: it sends nothing more. It cannot log out; the BMC forgets it in 60 s."""
+        """SIGKILL: for one that hangs. It cannot log out; a BMC forgets it in 60 s."""
         self._ended = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()

@@ -9,7 +9,9 @@ answer, or none, starts the reading anew. What is not proved by the deadline is 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -50,6 +52,39 @@ class MonotonicClock:
         time.sleep(pause_s)
 
 
+class Happened(StrEnum):
+    """A step of an attempt, for whoever watches it."""
+
+    ORDERED = "ordered"
+    """An order is about to leave."""
+    ACKNOWLEDGED = "acknowledged"
+    """The device took the order; whether it carries it out is another matter."""
+    REFUSED = "refused"
+    """The order was answered with an error, or not at all."""
+    NOT_SENT = "not sent"
+    """The order certainly did not leave."""
+    READ = "read"
+    """A reading; the text is the power."""
+    UNREAD = "unread"
+    """A query was answered with an error, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of an attempt at its moment (monotonic)."""
+
+    at_ns: int
+    happened: Happened
+    text: str
+
+
+Tell = Callable[[Progress], None]
+
+
+def nobody(progress: Progress) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class OffRule:
     """What one attempt has to keep to."""
@@ -68,18 +103,22 @@ class OffResult:
     detail: str
     ordered_ns: int | None = None
     """When the first order was about to leave."""
+    first_off_ns: int | None = None
+    """When the query was about to leave that first read off and was not contradicted since."""
     read_off_ns: int | None = None
     """When the query was about to leave whose answer completed the proof: off since then."""
+    evidence: str = ""
+    """What the device saw besides its switch, e.g. that no current flows."""
 
 
-def power_off(device: Device, rule: OffRule, clock: Clock) -> OffResult:
+def power_off(device: Device, rule: OffRule, clock: Clock, tell: Tell = nobody) -> OffResult:
     """Order off and read the proof; blocks until then or until the deadline.
 
     Returns:
         CONFIRMED_OFF only after READINGS readings of exactly *off* in a row, all later than the
         last order. FAILED only if no order can have left. Else UNKNOWN.
     """
-    attempt = _Attempt(device, rule.deadline_ns, clock)
+    attempt = _Attempt(device, rule.deadline_ns, clock, tell)
     if attempt.over():
         return OffResult(FenceOutcome.FAILED, "no time was left to order anything")
     try:
@@ -94,12 +133,21 @@ def power_off(device: Device, rule: OffRule, clock: Clock) -> OffResult:
     if proof_ns is None:
         detail = f"not read off in time; {attempt.last_said}"
         return OffResult(FenceOutcome.UNKNOWN, detail, ordered_ns)
-    return OffResult(FenceOutcome.CONFIRMED_OFF, "", ordered_ns, proof_ns)
+    return OffResult(
+        outcome=FenceOutcome.CONFIRMED_OFF,
+        detail="",
+        ordered_ns=ordered_ns,
+        first_off_ns=attempt.first_off_ns,
+        read_off_ns=proof_ns,
+        evidence=device.evidence(),
+    )
 
 
-def power_on(device: Device, deadline_ns: int, clock: Clock) -> tuple[bool, str]:
+def power_on(
+    device: Device, deadline_ns: int, clock: Clock, tell: Tell = nobody
+) -> tuple[bool, str]:
     """Order on and read it back: (True, "") only if the device then said *on*, else the reason."""
-    attempt = _Attempt(device, deadline_ns, clock)
+    attempt = _Attempt(device, deadline_ns, clock, tell)
     while not attempt.over():
         try:
             attempt.order_if_due(device.on)
@@ -130,14 +178,16 @@ def _other_machine(device: Device, expected: UUID | None) -> str | None:
 class _Attempt:
     """The orders and readings of one attempt, none begun after its deadline."""
 
-    def __init__(self, device: Device, deadline_ns: int, clock: Clock) -> None:
+    def __init__(self, device: Device, deadline_ns: int, clock: Clock, tell: Tell) -> None:
         self._device = device
         self._deadline_ns = deadline_ns
         self._clock = clock
+        self._tell = tell
         self._acknowledged = False
         self._ordered_ns: int | None = None
         self._poll_s = POLL_FIRST_S
         self.last_said = "it was not asked"
+        self.first_off_ns: int | None = None
 
     def over(self) -> bool:
         return self._clock.now_ns() >= self._deadline_ns
@@ -150,15 +200,19 @@ class _Attempt:
         """
         first = self._ordered_ns is None
         self._ordered_ns = self._clock.now_ns()
+        self._tell(Progress(self._ordered_ns, Happened.ORDERED, ""))
         try:
             give()
-        except NotSentError:
+        except NotSentError as error:
+            self._say(Happened.NOT_SENT, str(error))
             if first:
                 raise
         except FenceError as error:
             self.last_said = f"to the order it said: {error}"
+            self._say(Happened.REFUSED, str(error))
         else:
             self._acknowledged = True
+            self._say(Happened.ACKNOWLEDGED, "")
 
     def order_if_due(self, give: _Order) -> None:
         """Give the order unless the device took it, or refused it less than REORDER_S ago."""
@@ -174,8 +228,10 @@ class _Attempt:
             power = self._device.status()
         except FenceError as error:
             self.last_said = f"to the last query it said: {error}"
+            self._say(Happened.UNREAD, str(error))
             return Power.UNKNOWN
         self.last_said = f"it last read {power}"
+        self._say(Happened.READ, power)
         return power
 
     def read_off(self, off_settle_s: float) -> int | None:
@@ -185,6 +241,8 @@ class _Attempt:
             asked_ns = self._clock.now_ns()
             if self.read() is Power.OFF:
                 readings += 1
+                if readings == 1:
+                    self.first_off_ns = asked_ns
                 if readings == READINGS:
                     return asked_ns
                 if not self._pause(off_settle_s if readings == READINGS - 1 else READ_GAP_S):
@@ -203,6 +261,9 @@ class _Attempt:
         pause_s = self._poll_s
         self._poll_s = min(2 * pause_s, POLL_MAX_S)
         return self._pause(pause_s)
+
+    def _say(self, happened: Happened, text: str) -> None:
+        self._tell(Progress(self._clock.now_ns(), happened, text))
 
     def _pause(self, pause_s: float) -> bool:
         if self._clock.now_ns() + pause_s * 1e9 >= self._deadline_ns:

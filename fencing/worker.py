@@ -6,16 +6,17 @@ environment. Each further line is a request, answered by one line before the nex
 
 | request | answer |
 |---|---|
-| {"op": "check"} | power, asked_ns, identity (or null) |
-| {"op": "status"} | power, asked_ns |
-| {"op": "identify"} | identity (or null) |
+| {"op": "check"} | power, asked_ns, evidence, identity (or null), mark, findings |
+| {"op": "status"} | power, asked_ns, evidence |
 | {"op": "off", "deadline_ns", "off_settle_s", "expect"} | the fields of OffResult |
 | {"op": "on", "deadline_ns"} | ok, detail |
 
-A device that fails a reading answers {"error": words for the operator}. Moments are
-CLOCK_MONOTONIC, which is the same for all processes. When stdin ends, in the midst of an order
-too, or on SIGTERM, the worker logs out of the device and ends: a killed parent leaves neither a
-process nor a session.
+Before the answer to "off" and "on" come lines {"progress": [at_ns, happened, text]}, one a step.
+A device that fails a reading answers {"error": words for the operator, "trouble": its code}.
+Moments are CLOCK_MONOTONIC, which is the same for all processes.
+
+When stdin ends, in the midst of an order too, or on SIGTERM, the worker logs out of the device and
+ends: a killed parent leaves neither a process nor a session.
 """
 
 from __future__ import annotations
@@ -28,29 +29,44 @@ import signal
 import sys
 import time
 from base64 import b64decode, b64encode
+from dataclasses import asdict
 from types import FrameType, TracebackType
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from fencing import Device, DeviceSettings, FenceError, Secret
+from fencing import Device, DeviceSettings, FenceError, FenceOutcome, Inspection, Secret
 from fencing.drivers import find
-from fencing.verify import MonotonicClock, OffRule, power_off, power_on
+from fencing.verify import MonotonicClock, OffResult, OffRule, Progress, power_off, power_on
 
 Message = dict[str, Any]
+PROGRESS = b'{"progress"'
+"""How a line begins that is a step and not the answer."""
 _STDIN = 0
+
+INSPECT_EVERY_S = 300.0
+"""What a device tells of itself changes rarely and costs its slow processor several answers."""
 
 
 def settings_line(settings: DeviceSettings) -> bytes:
     """The first line a worker is given. It holds the password: for its stdin and nothing else."""
     return message_line(
         {
+            "name": settings.name,
             "driver": settings.driver,
             "address": settings.address,
             "user": settings.user,
-            "password": b64encode(settings.password.reveal()).decode(),
+            "password": _encoded(settings.password),
+            "kg": None if settings.kg is None else _encoded(settings.kg),
+            "off_settle_s": settings.off_settle_s,
+            "deadline_s": settings.deadline_s,
+            "expect": None if settings.expect_identity is None else str(settings.expect_identity),
             "options": dict(settings.options),
         }
     )
+
+
+def _encoded(secret: Secret) -> str:
+    return b64encode(secret.reveal()).decode()
 
 
 def message_line(message: Message) -> bytes:
@@ -70,13 +86,13 @@ def main() -> None:
     try:
         device = _device(json.loads(settings))
     except FenceError as error:
-        _refuse(requests, answers, str(error))
+        _refuse(requests, answers, error)
         return
+    served = _Served(device, answers)
     try:
         try:
             for line in requests:
-                answers.write(message_line(_answer(device, json.loads(line))))
-                answers.flush()
+                served.answer(json.loads(line))
         finally:
             _ignore_signals()  # One that strikes before this line still ends in close().
     finally:
@@ -84,55 +100,104 @@ def main() -> None:
 
 
 def _device(settings: Message) -> Device:
-    password = Secret(b64decode(settings["password"]))
-    new_device = find(settings["driver"])
-    return new_device(settings["address"], settings["user"], password, settings["options"])
+    expected = settings["expect"]
+    return find(settings["driver"])(
+        DeviceSettings(
+            name=settings["name"],
+            driver=settings["driver"],
+            address=settings["address"],
+            user=settings["user"],
+            password=Secret(b64decode(settings["password"])),
+            kg=None if settings["kg"] is None else Secret(b64decode(settings["kg"])),
+            off_settle_s=settings["off_settle_s"],
+            deadline_s=settings["deadline_s"],
+            expect_identity=None if expected is None else UUID(expected),
+            options={
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in settings["options"].items()
+            },
+        )
+    )
 
 
-def _refuse(requests: BinaryIO, answers: BinaryIO, reason: str) -> None:
+def _refuse(requests: BinaryIO, answers: BinaryIO, error: FenceError) -> None:
     """Answer everything with the reason why there is no device."""
+    reason = str(error)
     for line in requests:
         request = json.loads(line)
-        refusal: Message = {"error": reason}
+        refusal = _failure(error)
         if request["op"] == "off":
-            refusal = {"outcome": "failed", "detail": reason, "ordered_ns": None}
-            refusal["read_off_ns"] = None
+            refusal = asdict(OffResult(FenceOutcome.FAILED, reason))
         elif request["op"] == "on":
             refusal = {"ok": False, "detail": reason}
         answers.write(message_line(refusal))
         answers.flush()
 
 
-def _answer(device: Device, request: Message) -> Message:
-    operation = request["op"]
-    if operation == "off":
-        expected = request["expect"]
-        rule = OffRule(
-            deadline_ns=request["deadline_ns"],
-            off_settle_s=request["off_settle_s"],
-            expect_identity=None if expected is None else UUID(expected),
-        )
-        result = power_off(device, rule, MonotonicClock())
+def _failure(error: FenceError) -> Message:
+    return {"error": str(error), "trouble": error.trouble.code}
+
+
+class _Served:
+    """One device and whoever listens to its worker."""
+
+    def __init__(self, device: Device, answers: BinaryIO) -> None:
+        self._device = device
+        self._answers = answers
+        self._inspection: Inspection | None = None
+        self._inspected_s = 0.0
+
+    def answer(self, request: Message) -> None:
+        """Carry out one request and answer it."""
+        try:
+            answer = self._carry_out(request)
+        except FenceError as error:
+            answer = _failure(error)
+        self._write(answer)
+        self._device.rest()
+
+    def _carry_out(self, request: Message) -> Message:
+        match request["op"]:
+            case "off":
+                expected = request["expect"]
+                rule = OffRule(
+                    deadline_ns=request["deadline_ns"],
+                    off_settle_s=request["off_settle_s"],
+                    expect_identity=None if expected is None else UUID(expected),
+                )
+                return asdict(power_off(self._device, rule, MonotonicClock(), self._tell))
+            case "on":
+                deadline_ns = request["deadline_ns"]
+                ok, detail = power_on(self._device, deadline_ns, MonotonicClock(), self._tell)
+                return {"ok": ok, "detail": detail}
+            case "check":
+                return self._status() | self._inspect()
+            case operation:
+                assert operation == "status", operation
+                return self._status()
+
+    def _status(self) -> Message:
+        asked_ns = time.monotonic_ns()
+        power = self._device.status()
+        return {"asked_ns": asked_ns, "power": power, "evidence": self._device.evidence()}
+
+    def _inspect(self) -> Message:
+        now_s = time.monotonic()
+        if self._inspection is None or now_s - self._inspected_s > INSPECT_EVERY_S:
+            self._inspection, self._inspected_s = self._device.inspect(), now_s
+        found = self._inspection
         return {
-            "outcome": result.outcome,
-            "detail": result.detail,
-            "ordered_ns": result.ordered_ns,
-            "read_off_ns": result.read_off_ns,
+            "identity": None if found.identity is None else str(found.identity),
+            "mark": found.mark,
+            "findings": [(finding.trouble.code, finding.text) for finding in found.findings],
         }
-    if operation == "on":
-        ok, detail = power_on(device, request["deadline_ns"], MonotonicClock())
-        return {"ok": ok, "detail": detail}
-    answer: Message = {}
-    try:
-        if operation in ("check", "status"):
-            answer["asked_ns"] = time.monotonic_ns()
-            answer["power"] = device.status()
-        if operation in ("check", "identify"):
-            identity = device.identify()
-            answer["identity"] = None if identity is None else str(identity)
-    except FenceError as error:
-        return {"error": str(error)}
-    return answer
+
+    def _tell(self, progress: Progress) -> None:
+        self._write({"progress": (progress.at_ns, progress.happened, progress.text)})
+
+    def _write(self, message: Message) -> None:
+        self._answers.write(message_line(message))
+        self._answers.flush()
 
 
 def _keep_stdout() -> BinaryIO:

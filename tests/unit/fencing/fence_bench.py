@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fencing import DeviceSettings, Secret
-from fencing.client import Readiness
 from fencing.drivers.ipmi import IpmiDevice
 from fencing.levels import Fence
+from fencing.readiness import Readiness
 from hil.bmc import IpmiSim
 
 PASSWORD = "t0p-secret-word"  # noqa: S105  # of a BMC that lives for one test
@@ -51,10 +52,10 @@ def device(bmc: IpmiSim, **changes: object) -> DeviceSettings:
 class Watched:
     """A fence, all that it told of its devices, and its workers' process ids."""
 
-    def __init__(self, *devices: DeviceSettings) -> None:
+    def __init__(self, *devices: DeviceSettings, **how: Any) -> None:
         self.told: list[Readiness] = []
         self._news = asyncio.Event()
-        self.fence = Fence(devices, on_readiness=self._hear)
+        self.fence = Fence(devices, on_readiness=self._hear, **how)
 
     def pid(self, number: int = 0) -> int:
         """The present worker of one device."""
@@ -79,9 +80,11 @@ class Watched:
 
 
 @asynccontextmanager
-async def fencing(*devices: DeviceSettings, ready: bool = True) -> AsyncIterator[Watched]:
-    """A started fence, warm if wanted, closed afterwards."""
-    watched = Watched(*devices)
+async def fencing(
+    *devices: DeviceSettings, ready: bool = True, **how: Any
+) -> AsyncIterator[Watched]:
+    """A started fence, warm if wanted, closed afterwards; `how` is for Fence itself."""
+    watched = Watched(*devices, **how)
     await watched.fence.start()
     try:
         if ready:
@@ -93,7 +96,7 @@ async def fencing(*devices: DeviceSettings, ready: bool = True) -> AsyncIterator
 
 def sessions(bmc: IpmiSim) -> int:
     """How many sessions the BMC has open, besides the one that asks (Get Session Info)."""
-    asking = IpmiDevice(bmc.address, bmc.user, Secret(bmc.password.encode()), {"port": bmc.port})
+    asking = IpmiDevice(device(bmc))
     try:
         return asking._command(0x06, 0x3D, (0,))[2] - 1
     finally:

@@ -11,7 +11,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fencing import FenceError, FenceOutcome, NotSentError, Power
+from fencing import FenceError, FenceOutcome, Inspection, NotSentError, Power
 from fencing.verify import READ_GAP_S, OffRule, power_off, power_on
 
 T = TypeVar("T")
@@ -86,6 +86,17 @@ class ScriptedDevice:
         assert isinstance(reading, Power)
         return reading
 
+    def evidence(self) -> str:
+        """What the last reading saw besides."""
+        return "no current"
+
+    def inspect(self) -> Inspection:
+        """Nothing but the scripted identity."""
+        return Inspection(self.identify())
+
+    def rest(self) -> None:
+        """Nothing to give back."""
+
     def identify(self) -> UUID | None:
         """The scripted identity."""
         self._spend("identify", self._identity)
@@ -146,6 +157,8 @@ def test_only_the_required_readings_confirm(
             assert last[1].began_ns - last[0].ended_ns >= READ_GAP_S * S
             assert last[2].began_ns - last[1].ended_ns >= settle_s * S
             assert result.read_off_ns == last[2].began_ns
+            assert result.first_off_ns == last[0].began_ns
+            assert result.evidence == "no current"
         case FenceOutcome.FAILED:
             assert not sent
             assert result.read_off_ns is None
