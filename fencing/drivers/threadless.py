@@ -4,7 +4,7 @@
 Two private functions are replaced: `define_worker`, which makes the thread, and `_io_wait`,
 which waits for it. Here the calling thread selects over pyghmi's sockets itself, so there are
 no wake-ups to lose (measured stalls of 0.5 to 1.5 s), and no loop inside pyghmi can outlive
-our limit (a BMC that drops RAKP message 1 makes it log on for ever).
+our limit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import time
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.private import session as pyghmi_session
 
+from fencing.findings import Trouble
+
 PYGHMI_VERSION = "1.6.19"
 """The release whose private names are used; a test holds the pin to it."""
+
+NO_ANSWER = "no answer"
 
 ERRORS = (
     IpmiException,
@@ -67,12 +71,20 @@ def describe(error: BaseException) -> str:
         return words(error.args[0] if error.args else None)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, TimeoutError):
+        return NO_ANSWER
     return f"pyghmi failed with {type(error).__name__}"
+
+
+def trouble(error: BaseException) -> Trouble:
+    """The name of what pyghmi raised: the network's silence, or an answer that makes no sense."""
+    unheard = isinstance(error, (OSError, IpmiException))
+    return Trouble.UNREACHABLE if unheard else Trouble.REFUSED
 
 
 def words(text: object) -> str:
     """What pyghmi says of a failed login; it has no word for a BMC that never answered."""
-    return "no answer" if text in (None, "timeout") else str(text)
+    return NO_ANSWER if text in (None, "timeout") else str(text)
 
 
 class _Bound:
@@ -102,7 +114,7 @@ def _wait(timeout: float, myaddr: object = None, evq: object = None) -> None:
     del evq  # Other threads would use it to cut the waiting short; there are none.
     now_s = time.monotonic()
     if now_s > _bound.end_s:
-        raise TimeoutError("no answer")
+        raise TimeoutError(NO_ANSWER)
     end_s = min(now_s + timeout, _bound.end_s)
     while True:
         left_s = max(end_s - time.monotonic(), 0.0)

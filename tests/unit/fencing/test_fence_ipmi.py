@@ -8,19 +8,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-from fence_bench import PASSWORD, sessions, simulator
+from fence_bench import PASSWORD, device, sessions, simulator
 from fence_relay import Relay
 from pyghmi.ipmi.private import session as pyghmi_session
 
-from fencing import Device, FenceError, NotSentError, Power, Secret
-from fencing.drivers import find, ipmi, threadless
+from fencing import Device, DeviceSettings, FenceError, NotSentError, Power, Secret
+from fencing.drivers import find, ipmi_session, threadless
+from fencing.drivers.ipmi_logon import BoundedSession
+from fencing.findings import Trouble
 from hil.bmc import IpmiSim
 
 RAKP1 = 0x12
+REPLACED = {"raw_command", "onlogon", "_initsession", "_got_rmcp_response", "_timedout"}
+REPLACED |= {"_send_rakp1", "_got_rakp2", "_got_rakp4"}
+CALLED = {"_relog", "_open_rmcpplus_request", "_send_ipmi_net_payload", "send_payload"}
+"""Methods of pyghmi's session that ours replaces, and those that it calls."""
 
 
 @pytest.fixture
@@ -30,9 +37,11 @@ def bmc(tmp_path: Path) -> Iterator[IpmiSim]:
         yield running_bmc
 
 
-def _device(bmc: IpmiSim, port: int | None = None, address: str = "127.0.0.1") -> Device:
-    options = {"port": port or bmc.port}
-    return find("ipmi")(address, bmc.user, Secret(bmc.password.encode()), options)
+def _device(
+    bmc: IpmiSim, port: int | None = None, address: str = "127.0.0.1", **options: float
+) -> Device:
+    options["port"] = port or bmc.port
+    return find("ipmi")(device(bmc, address=address, options=options))
 
 
 def test_pin() -> None:
@@ -40,6 +49,9 @@ def test_pin() -> None:
     assert metadata.version("pyghmi") == threadless.PYGHMI_VERSION
     for name in ("define_worker", "_io_wait", "_io_graball", "iosockets", "iothreadwaiters"):
         assert hasattr(pyghmi_session, name)
+    for name in REPLACED | CALLED:
+        assert callable(getattr(pyghmi_session.Session, name)), name
+    assert vars(BoundedSession).keys() >= REPLACED
 
 
 def test_parent_stays_lean() -> None:
@@ -55,139 +67,139 @@ def test_parent_stays_lean() -> None:
 def test_no_thread(bmc: IpmiSim) -> None:
     """A whole round starts no thread and leaves no session behind."""
     before = set(threading.enumerate())  # Other tests of this process may have left theirs.
-    device = _device(bmc)
-    device.off()
-    assert device.status() is Power.OFF
-    device.on()
-    assert device.status() is Power.ON
-    assert device.identify() == bmc.guid
+    ours = _device(bmc)
+    ours.off()
+    assert ours.status() is Power.OFF
+    ours.on()
+    assert ours.status() is Power.ON
+    assert ours.identify() == bmc.guid
     assert set(threading.enumerate()) <= before
-    device.close()
+    ours.close()
     assert sessions(bmc) == 0
 
 
 def test_logon_after_logon(bmc: IpmiSim) -> None:
     """Sessions are opened anew and closed each time, more often than the BMC has slots (63)."""
-    device = _device(bmc)
+    ours = _device(bmc)
     for _ in range(70):
-        assert device.status() is Power.ON
-        device.close()
+        assert ours.status() is Power.ON
+        ours.close()
 
 
-def test_back_from_the_dead(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_back_from_the_dead(bmc: IpmiSim) -> None:
     """A failed logon leaves nothing behind that fails the next one."""
-    monkeypatch.setattr(ipmi, "LOGON_S", 0.3)
-    device = _device(bmc)
+    ours = _device(bmc, logon=0.3)
     bmc.kill()
     for _ in range(2):
         with pytest.raises(NotSentError, match="no answer"):
-            device.status()
+            ours.status()
     bmc.start()
-    assert device.status() is Power.ON
-    device.close()
+    assert ours.status() is Power.ON
+    ours.close()
 
 
-def test_silence_after_an_order_is_not_called_unsent(
-    bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silence_after_an_order_is_not_called_unsent(bmc: IpmiSim) -> None:
     """S3: once a session may have carried the order, a failing new login must not say NotSent."""
-    monkeypatch.setattr(ipmi, "LOGON_S", 0.3)
-    monkeypatch.setattr(ipmi, "WARM_ANSWER_S", 0.2)
-    device = _device(bmc)
-    device.status()
+    ours = _device(bmc, logon=0.3, warm_answer=0.2)
+    ours.status()
     bmc.kill()
     with pytest.raises(FenceError) as caught:
-        device.off()
+        ours.off()
     assert not isinstance(caught.value, NotSentError)
 
 
-def test_endless_logon_ends(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_logon_ends(bmc: IpmiSim) -> None:
     """A BMC that drops RAKP message 1 does not hold us for ever."""
-    monkeypatch.setattr(ipmi, "LOGON_S", 2.0)
     with Relay(bmc.port) as relay:
         relay.drop_payload_type = RAKP1
         began_s = time.monotonic()
         with pytest.raises(NotSentError, match="no answer"):
-            _device(bmc, relay.port).status()
+            _device(bmc, relay.port, logon=2.0).status()
         assert 1.9 <= time.monotonic() - began_s <= 2.5
 
 
 def test_a_late_answer_is_not_taken(bmc: IpmiSim) -> None:
     """A delayed reading, from before the power changed, does not answer a later query."""
     with Relay(bmc.port) as relay:
-        device = _device(bmc, relay.port)
-        assert device.status() is Power.ON
+        ours = _device(bmc, relay.port)
+        assert ours.status() is Power.ON
         relay.hold = 1
-        power_change = threading.Timer(ipmi.RESEND_S / 2, lambda: setattr(bmc, "power", "off"))
+        power_change = threading.Timer(
+            ipmi_session.RESEND_S / 2, lambda: setattr(bmc, "power", "off")
+        )
         power_change.start()
-        assert device.status() is Power.OFF
+        assert ours.status() is Power.OFF
         power_change.join()
-        device.close()
+        ours.close()
 
 
 def test_a_lost_answer_is_asked_for_again(bmc: IpmiSim) -> None:
     """One lost packet costs a query RESEND_S, not the session."""
     with Relay(bmc.port) as relay:
-        device = _device(bmc, relay.port)
-        device.status()
+        ours = _device(bmc, relay.port)
+        ours.status()
         asked, began_s = relay.requests, time.monotonic()
         relay.hold = 1
-        device.status()
-        assert ipmi.RESEND_S <= time.monotonic() - began_s <= ipmi.RESEND_S + 0.3
+        ours.status()
+        assert ipmi_session.RESEND_S <= time.monotonic() - began_s <= ipmi_session.RESEND_S + 0.3
         assert relay.requests == asked + 2
-        device.close()
+        ours.close()
 
 
-def test_orders_are_not_repeated(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders_are_not_repeated(bmc: IpmiSim) -> None:
     """An unanswered order is sent once per session: a slow BMC carries out each one."""
-    monkeypatch.setattr(ipmi, "LOGON_S", 0.3)
     with Relay(bmc.port) as relay:
-        device = _device(bmc, relay.port)
-        device.status()
+        ours = _device(bmc, relay.port, logon=0.3)
+        ours.status()
         relay.hold = 1_000
         with pytest.raises(FenceError):
-            device.off()
-        device.close()
+            ours.off()
+        ours.close()
     assert len([line for line in bmc.log if line.startswith("set")]) == 1
 
 
 def test_idle_session_is_renewed(bmc: IpmiSim, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that the BMC has closed for idleness costs no waiting: it is opened anew."""
-    device = _device(bmc)
-    device.status()
+    ours = _device(bmc)
+    ours.status()
     bmc.kill()
     bmc.start()
-    monkeypatch.setattr(ipmi, "IDLE_MAX_S", 0.0)
+    monkeypatch.setattr(ipmi_session, "IDLE_MAX_S", 0.0)
     began_s = time.monotonic()
-    assert device.status() is Power.ON
+    assert ours.status() is Power.ON
     assert time.monotonic() - began_s < 0.5
-    device.close()
+    ours.close()
 
 
 def test_ipv6(bmc: IpmiSim) -> None:
     """A BMC at an IPv6 address is used like any other."""
     with Relay(bmc.port, "::1") as relay:
-        device = _device(bmc, relay.port, "::1")
-        assert device.status() is Power.ON
-        device.close()
+        ours = _device(bmc, relay.port, "::1")
+        assert ours.status() is Power.ON
+        ours.close()
+
+
+SETTINGS = DeviceSettings("a", "ipmi", "127.0.0.1", "user", Secret(b"word"))
 
 
 @pytest.mark.parametrize(
-    ("user", "password", "options", "complaint"),
+    ("settings", "complaint"),
     [
-        ("a" * 17, b"x", {}, "user name is longer"),
-        ("user", b"x" * 21, {}, "password is longer"),
-        ("user", b"x", {"privilege": "root"}, "privilege must be"),
-        ("user", b"x", {"kg_file": "/nonexistent/kg"}, "kg_file: No such file"),
+        (replace(SETTINGS, user="a" * 17), "user name is longer"),
+        (replace(SETTINGS, password=Secret(b"x" * 21)), "password is longer"),
+        (replace(SETTINGS, kg=Secret(b"x" * 21)), "BMC key is longer"),
+        (replace(SETTINGS, options={"privilege": "root"}), "privilege must be"),
+        (replace(SETTINGS, options={"suites": (0,)}), "suites must be some of 17, 3"),
+        (replace(SETTINGS, options={"suites": ()}), "suites must be"),
+        (replace(SETTINGS, options={"logon": "long"}), "'long' is no number"),
     ],
 )
-def test_impossible_settings(
-    user: str, password: bytes, options: dict[str, str], complaint: str
-) -> None:
+def test_impossible_settings(settings: DeviceSettings, complaint: str) -> None:
     """What no BMC can take is said in words, before anything is sent."""
     with pytest.raises(FenceError, match=complaint) as caught:
-        find("ipmi")("127.0.0.1", user, Secret(password), options)
-    assert str(password) not in str(caught.value)
+        find("ipmi")(settings)
+    assert caught.value.trouble is Trouble.SETTINGS
+    assert "xxx" not in str(caught.value)
 
 
 def test_unknown_driver() -> None:
