@@ -25,7 +25,8 @@ CHECK_LIMIT_S = 15.0
 STATUS_LIMIT_S = 10.0
 """One reading, in a new session if need be."""
 ON_LIMIT_S = 10.0
-"""A BMC that ordered power on says so within seconds; the agent tries again anyway."""
+"""The least time for a power-on, where the device's own deadline is shorter: machines are slower
+to come on than to go off."""
 WARM_BUDGET_S = 1.0
 """The warm session has so long to read off, then a new worker with a new session is asked too.
 
@@ -39,6 +40,8 @@ OVERRUN_S = 0.25
 """The worker keeps the deadline itself; so much later it is killed."""
 DEAD_SPEAK_NS = 1_000_000_000
 """A machine heard so long after it was read off was not off: frames may be late, not so late."""
+LOGIN_PAUSE_MAX_S = 900.0
+"""Pauses after a refused login double up to this: BMCs lock an account after a few of them."""
 RESTART_FIRST_S = 1.0
 RESTART_MAX_S = 30.0
 """Pauses before a worker that died is started again; they double."""
@@ -151,7 +154,8 @@ class DeviceClient:
 
     async def on(self, tell: Tell = nobody) -> tuple[bool, str]:
         """Order power on: (True, "") if it was then read on, else the reason."""
-        deadline_ns = time.monotonic_ns() + round(ON_LIMIT_S * 1e9)
+        limit_s = max(ON_LIMIT_S, self.settings.deadline_s)
+        deadline_ns = time.monotonic_ns() + round(limit_s * 1e9)
         try:
             answer = await self._order({"op": "on", "deadline_ns": deadline_ns}, deadline_ns, tell)
         except WorkerLostError as error:
@@ -182,12 +186,17 @@ class DeviceClient:
 
     async def _keep_warm(self) -> None:
         """Check now, whenever it is asked for, and every `check_every_s`."""
-        restart_s = RESTART_FIRST_S
+        restart_s, refused_s = RESTART_FIRST_S, self.settings.check_every_s
         while True:
             self._wake.clear()
             try:
                 await self._check()
-                pause_s, restart_s = self.settings.check_every_s, RESTART_FIRST_S
+                restart_s = RESTART_FIRST_S
+                if any(seen.trouble is Trouble.LOGIN_REFUSED for seen in self.readiness.seen):
+                    pause_s = refused_s
+                    refused_s = max(min(2 * refused_s, LOGIN_PAUSE_MAX_S), pause_s)
+                else:
+                    pause_s = refused_s = self.settings.check_every_s
             except WorkerLostError as error:
                 finding = Finding(Trouble.UNREACHABLE, str(error))
                 self._publish(unready(self.settings, finding))
@@ -231,9 +240,7 @@ class DeviceClient:
         warm = asyncio.create_task(self._answered(asking))
         racing, proved = {warm}, False
         try:
-            if self._parallel and not await soon(
-                warm, warm_orders, WARM_BUDGET_S
-            ):
+            if self._parallel and not await soon(warm, warm_orders, WARM_BUDGET_S):
                 asking = self._ask_beside(request, deadline_ns, cold_orders.heard)
                 racing.add(asyncio.create_task(self._answered(asking)))
             answers = await first_confirmed(racing)

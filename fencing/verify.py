@@ -122,7 +122,7 @@ def power_off(device: Device, rule: OffRule, clock: Clock, tell: Tell = nobody) 
     if attempt.over():
         return OffResult(FenceOutcome.FAILED, "no time was left to order anything")
     try:
-        refusal = _other_machine(device, rule.expect_identity)
+        refusal, compared = _other_machine(device, rule.expect_identity)
         if refusal is not None:
             return OffResult(FenceOutcome.FAILED, refusal)
         ordered_ns = clock.now_ns()
@@ -133,6 +133,13 @@ def power_off(device: Device, rule: OffRule, clock: Clock, tell: Tell = nobody) 
     if proof_ns is None:
         detail = f"not read off in time; {attempt.last_said}"
         return OffResult(FenceOutcome.UNKNOWN, detail, ordered_ns)
+    if not compared:  # It was too busy to say before the order, so it is asked again.
+        try:
+            refusal, _ = _other_machine(device, rule.expect_identity)
+        except NotSentError:
+            refusal = None
+        if refusal is not None:
+            return OffResult(FenceOutcome.UNKNOWN, refusal, ordered_ns)
     return OffResult(
         outcome=FenceOutcome.CONFIRMED_OFF,
         detail="",
@@ -160,19 +167,22 @@ def power_on(
     return False, f"not read on in time; {attempt.last_said}"
 
 
-def _other_machine(device: Device, expected: UUID | None) -> str | None:
-    """Say why this device must not be trusted with the order, if it names another machine."""
+def _other_machine(device: Device, expected: UUID | None) -> tuple[str | None, bool]:
+    """Why this device must not be believed, if it names another machine; and whether it could say.
+
+    A device that has no identity, or is too busy to tell it, contradicts nothing.
+    """
     if expected is None:
-        return None
+        return None, True
     try:
         answer = device.identify()
     except NotSentError:
         raise
     except FenceError:
-        return None  # A device that cannot tell contradicts nothing.
+        return None, False
     if answer is None or same(answer, expected):
-        return None
-    return f"wrong machine: the device answers for {answer}, expected {expected}"
+        return None, True
+    return f"wrong machine: the device answers for {answer}, expected {expected}", True
 
 
 class _Attempt:

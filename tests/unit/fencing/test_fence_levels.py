@@ -311,6 +311,19 @@ def test_wrong_machine(bmc: IpmiSim) -> None:
     assert len(_orders(bmc)) == 1
 
 
+def test_a_refused_login_is_tried_ever_more_rarely(bmc: IpmiSim) -> None:
+    """BMCs lock an account after some wrong passwords: each pause is twice the one before."""
+
+    async def scenario() -> list[int]:
+        settings = device(bmc, password=WRONG, check_every_s=0.1)
+        async with fencing(settings, ready=False) as watched:
+            await watched.until(lambda _: len(watched.told) == 5)
+            return [told.checked_monotonic_ns or 0 for told in watched.told]
+
+    moments_ns = asyncio.run(scenario())
+    assert (moments_ns[-1] - moments_ns[0]) / 1e9 >= 0.1 + 0.2 + 0.4 + 0.8
+
+
 def test_next_level(bmc: IpmiSim, tmp_path: Path) -> None:
     """All of a level must be off; else the next is tried, and its proof is enough."""
     with simulator(tmp_path / "lies") as liar, simulator(tmp_path / "outlet") as outlet:

@@ -20,6 +20,7 @@ ME = UUID("b1234567-89ab-cdef-a123-456789abcdef")
 OTHER = UUID("00000000-89ab-cdef-a123-456789abcdef")
 
 Answer = Power | type[FenceError]
+Identity = UUID | type[FenceError] | None
 READINGS: st.SearchStrategy[Answer] = st.sampled_from([*Power, FenceError, NotSentError])
 MOSTLY_OFF: st.SearchStrategy[Answer] = st.one_of(st.just(Power.OFF), READINGS)
 ORDERS: st.SearchStrategy[type[FenceError] | None] = st.sampled_from(
@@ -63,13 +64,13 @@ class ScriptedDevice:
         readings: Sequence[Answer],
         orders: Sequence[type[FenceError] | None] = (None,),
         durations_s: Sequence[float] = (0.001,),
-        identity: UUID | type[FenceError] | None = None,
+        identity: Identity | list[Identity] = None,
     ) -> None:
         self.clock = clock
         self.calls: list[Call] = []
         self._readings, self._orders = list(readings), list(orders)
         self._durations_s = list(durations_s)
-        self._identity = identity
+        self._identities = identity if isinstance(identity, list) else [identity]
 
     def off(self) -> None:
         """The next scripted order."""
@@ -99,9 +100,10 @@ class ScriptedDevice:
 
     def identify(self) -> UUID | None:
         """The scripted identity."""
-        self._spend("identify", self._identity)
-        assert not isinstance(self._identity, type)
-        return self._identity
+        identity = _next(self._identities)
+        self._spend("identify", identity)
+        assert not isinstance(identity, type)
+        return identity
 
     def close(self) -> None:
         """Nothing to log out of."""
@@ -203,6 +205,15 @@ def test_a_device_without_identity_is_ordered_off() -> None:
         clock = SimulatedClock()
         device = ScriptedDevice(clock, [Power.OFF], identity=identity)
         assert power_off(device, _rule(clock, expect=ME), clock).outcome is outcome
+
+
+def test_a_busy_device_is_asked_again_who_it_is() -> None:
+    """A device that says only after the order that it is another machine's proves nothing."""
+    clock = SimulatedClock()
+    device = ScriptedDevice(clock, [Power.OFF], identity=[FenceError, OTHER])
+    result = power_off(device, _rule(clock, expect=ME), clock)
+    assert result.outcome is FenceOutcome.UNKNOWN
+    assert str(OTHER) in result.detail
 
 
 def test_a_refused_order_is_given_again() -> None:

@@ -82,7 +82,8 @@ def test_requests(worker: subprocess.Popen[bytes], bmc: IpmiSim) -> None:
     assert status["power"] == "on"
     assert isinstance(status["asked_ns"], int)
     assert before_ns <= status["asked_ns"] <= time.monotonic_ns()
-    assert _ask(worker, op="identify") == {"identity": str(bmc.guid)}
+    check = _ask(worker, op="check")
+    assert (check["power"], check["identity"]) == ("on", str(bmc.guid))
 
 
 @pytest.mark.parametrize("busy", [False, True])
