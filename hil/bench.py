@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hil.agent import Agent, role
+from hil.fence_bench import fence_figures
+from hil.figure import Figure
 from hil.lab import Lab
 from hil.pair import Options
 from hil.processes import end, spawn
@@ -40,21 +42,6 @@ LOAD_PROCESSES = 8
 DEFAULTS = Options(check_every="30s")
 """A pair in which every time has the agent's default."""
 _NS_PER_MS = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One thing measured, and what it must not exceed."""
-
-    name: str
-    unit: str
-    values: Sequence[float]
-    limit: float
-
-    @property
-    def held(self) -> bool:
-        """Whether even the worst was within the limit."""
-        return max(self.values) <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +245,7 @@ def main() -> None:
     console = Console(highlight=False)
     figures: list[Figure] = []
     if wanted.runs:
+        figures += fence_figures(wanted.runs)
         figures += failover_figures(wanted.runs, console)
     if wanted.idle:
         with Lab(DEFAULTS) as lab, console.status(f"idling for {wanted.idle:g} s"):
