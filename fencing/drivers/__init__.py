@@ -134,7 +134,11 @@ DRIVERS: Mapping[str, Driver] = {
                 choices=("cyberpower", "apc", "wti", "raritan", "sentry", "baytech", "rps10"),
             ),
             "outlets": OptionForm(
-                Kind.INTEGERS, "every outlet that feeds the node", required=True, low=1, high=64
+                Kind.INTEGERS,
+                "every outlet that feeds the node; 0 is the first of an rps10 only",
+                required=True,
+                low=0,
+                high=64,
             ),
             "baud": OptionForm(Kind.INTEGER, "line speed", low=300, high=921600),
             "line": OptionForm(Kind.TEXT, "data bits, parity, stop bits, such as 8N1"),

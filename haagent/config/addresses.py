@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from fencing.config.forms import Address
+from fencing.config.problems import ABSENT, join
 from haagent.config.document import Document, Entry, LinkEntry
-from haagent.config.findings import ABSENT, Findings, join
-from haagent.config.schema import Address, Interface, VipTable
+from haagent.config.findings import Findings
+from haagent.config.schema import Interface, VipTable
 
 
 def check_addresses(document: Document, findings: Findings) -> None:
@@ -17,9 +19,9 @@ def check_addresses(document: Document, findings: Findings) -> None:
     taken = {**nodes, **vips}
     if document.network is not None:
         _check_references(document.network.table.references, taken, findings)
-    for fence in document.fences:
+    for fence in document.fences.tables:
         try:
-            address = ip_address(fence.table.address)
+            address = ip_address(fence.address)
         except ValueError:
             continue
         where = f"{fence.where}.address"

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import ip_address
-
-from fencing.drivers import NAMES as DRIVERS
-from haagent import duration
+from fencing.config import duration
+from fencing.config.problems import ABSENT, HIDDEN
+from fencing.config.shared_devices import check_devices
 from haagent.config.addresses import check_addresses
 from haagent.config.document import Document, Entry
-from haagent.config.findings import ABSENT, HIDDEN, Findings
-from haagent.config.schema import FenceTable, LinkTable, TimingTable
+from haagent.config.findings import Findings
+from haagent.config.schema import LinkTable, TimingTable
 
 DEAD_INTERVALS_MIN = 3
 """Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
 SUSPECT_INTERVALS_MIN = 2
-IPMI_PORT = 623
-"""Source: IPMI 2.0, section 13.1.2, primary RMCP port."""
 
 
 def check(document: Document, findings: Findings) -> None:
@@ -36,7 +32,6 @@ def _check_names(document: Document, findings: Findings) -> None:
     lists = {
         "node": [(entry.where, entry.table.name) for entry in document.nodes],
         "link": [(entry.where, entry.table.name) for entry in document.links],
-        "fence": [(entry.where, entry.table.name) for entry in document.fences],
         "group": [(entry.where, entry.table.name) for entry in document.groups],
     }
     for kind, names in lists.items():
@@ -132,65 +127,21 @@ def _check_judgement(document: Document, findings: Findings) -> None:
 
 
 def _check_fences(document: Document, findings: Findings) -> None:
-    for fence in document.fences:
-        _check_fence(fence, document, findings)
-    _check_shared(document.fences, findings)
-    if "fence" not in document.whole or "node" not in document.whole:
+    names = document.node_names
+    for problem in check_devices(document.fences.tables):
+        findings.add(problem)
+    if "node" not in document.whole:
+        return
+    for fence in document.fences.tables:
+        if fence.node not in names:
+            text = f"no node; one of {', '.join(names)}"
+            findings.error(f"{fence.where}.node", fence.node, text)
+    if "fence" not in document.whole:
         return
     for node in document.nodes:
-        if all(fence.table.node != node.table.name for fence in document.fences):
+        if all(fence.node != node.table.name for fence in document.fences.tables):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"
             findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")
-
-
-def _check_fence(fence: Entry[FenceTable], document: Document, findings: Findings) -> None:
-    table, where = fence.table, fence.where
-    names = document.node_names
-    if "node" in document.whole and table.node not in names:
-        findings.error(f"{where}.node", table.node, f"no node; one of {', '.join(names)}")
-    if table.driver not in DRIVERS:
-        known = ", ".join(sorted(DRIVERS))
-        findings.error(f"{where}.driver", table.driver, f"no driver; one of {known}")
-    if table.off_settle >= table.deadline:
-        text = "not below deadline; no attempt could ever be confirmed"
-        findings.error(f"{where}.off_settle", duration.render(table.off_settle), text)
-    if not _is_address(table.address):
-        text = "a host name: name service may be what failed; write the address"
-        findings.warning(f"{where}.address", table.address, text)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_shared(fences: Iterable[Entry[FenceTable]], findings: Findings) -> None:
-    """One device must not stand for two: a wrong address would prove the wrong node off."""
-    devices: dict[tuple[object, ...], Entry[FenceTable]] = {}
-    owners: dict[object, str] = {}
-    for fence in fences:
-        table = fence.table
-        device = _device(table)
-        if device in devices:
-            other = devices[device].table.name
-            text = f"the same device as {other}; correct the address, or remove one"
-            findings.error(f"{fence.where}.address", table.address, text)
-        devices.setdefault(device, fence)
-        if table.identity is not None:
-            owner = owners.setdefault(table.identity, table.node)
-            if owner != table.node:
-                text = f"the identity of {owner} already; no two machines share one"
-                findings.error(f"{fence.where}.identity", table.identity, text)
-
-
-def _device(table: FenceTable) -> tuple[object, ...]:
-    """What tells one device from another; a BMC is told by its address and port alone."""
-    if table.driver == "ipmi":
-        return (table.driver, table.address, table.options.get("port", IPMI_PORT))
-    return (table.driver, table.address, frozenset(table.options.items()))
 
 
 def _check_groups(document: Document, findings: Findings) -> None:

@@ -3,35 +3,33 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from haagent.config.findings import ABSENT, HIDDEN, Findings, join
+from fencing.config.device_table import FenceTables, read_fences
+from fencing.config.options import looks_secret, secret_advice
+from fencing.config.problems import ABSENT, HIDDEN, Problem, entry_paths, join, nearest
+from fencing.config.toml_file import read_toml
+from haagent.config.findings import Findings
 from haagent.config.schema import (
     AgentTable,
     AnyTable,
-    FenceTable,
     GroupTable,
     KeyTable,
     LinkEndTable,
     LinkTable,
+    Mismatch,
     NetworkTable,
     NodeTable,
-    Problem,
     TimingTable,
     TopTable,
     read_table,
 )
 
-FILE_BYTES_MAX = 1_000_000
-"""A pair's configuration has some hundred lines; a larger file is the wrong one."""
 LINKS_MAX = 8
 GROUPS_MAX = 16
-FENCES_MAX = 16
 
 Some = TypeVar("Some")
 
@@ -64,7 +62,7 @@ class Document:
     network: Entry[NetworkTable] | None
     nodes: tuple[Entry[NodeTable], ...]
     links: tuple[LinkEntry, ...]
-    fences: tuple[Entry[FenceTable], ...]
+    fences: FenceTables
     groups: tuple[Entry[GroupTable], ...]
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
@@ -78,9 +76,10 @@ class Document:
 
 def read_document(file: Path, findings: Findings) -> Document:
     """The tables of `file`; what is wrong with their form goes to `findings`."""
-    raw = _raw(file, findings)
-    if raw is None:
-        return Document(None, None, None, None, None, (), (), (), (), frozenset())
+    raw = read_toml(file)
+    if isinstance(raw, Problem):
+        findings.add(raw)
+        return Document(None, None, None, None, None, (), (), read_fences({}), (), frozenset())
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
     nodes = reader.entries("node", NodeTable, raw, (2, 2))
@@ -94,33 +93,10 @@ def read_document(file: Path, findings: Findings) -> Document:
         network=reader.table("network", NetworkTable, raw),
         nodes=nodes,
         links=reader.links(raw, names),
-        fences=reader.entries("fence", FenceTable, raw, (1, FENCES_MAX)),
+        fences=reader.fences(raw),
         groups=reader.entries("group", GroupTable, raw, (1, GROUPS_MAX)),
         whole=frozenset(reader.whole),
     )
-
-
-def _raw(file: Path, findings: Findings) -> Mapping[str, object] | None:
-    """The file as TOML understands it."""
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        findings.error("-", ABSENT, f"cannot be read: {reason}; is the path right?")
-        return None
-    if len(content) > FILE_BYTES_MAX:
-        findings.error("-", ABSENT, f"larger than {FILE_BYTES_MAX} bytes; is the path right?")
-        return None
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        findings.error("-", ABSENT, f"not UTF-8 at byte {error.start}; TOML is UTF-8 text")
-    except RecursionError:
-        findings.error("-", ABSENT, "nested too deeply; docs/configuration.md shows the form")
-    except ValueError as error:
-        findings.error("-", ABSENT, f"not TOML: {' '.join(str(error).split())[:200]}; see toml.io")
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +111,8 @@ class _Reader:
         table = read_table(model, value)
         if not isinstance(table, list):
             return table
-        for problem in table:
-            self._report(problem, model, where, names)
+        for mismatch in table:
+            self._report(mismatch, model, where, names)
         return None
 
     def table(
@@ -151,7 +127,7 @@ class _Reader:
     ) -> tuple[Entry[AnyTable], ...]:
         """The array of tables at `key`, of at least and at most `count` entries."""
         values = self._array(key, raw, count)
-        paths = _paths(key, values)
+        paths = entry_paths(key, values)
         tables = [self.read(model, value, path) for value, path in zip(values, paths, strict=True)]
         entries = zip(paths, tables, strict=True)
         read = tuple(Entry(path, table) for path, table in entries if table is not None)
@@ -159,11 +135,20 @@ class _Reader:
             self.whole.add(key)
         return read
 
+    def fences(self, raw: Mapping[str, object]) -> FenceTables:
+        """Every [[fence]], which fencing reads; that there is none is said with the top level."""
+        fences = read_fences(raw)
+        for problem in fences.problems:
+            self.findings.add(problem)
+        if fences.whole:
+            self.whole.add("fence")
+        return fences
+
     def links(self, raw: Mapping[str, object], names: tuple[str, ...]) -> tuple[LinkEntry, ...]:
         """Every [[link]], its ends taken apart from its own keys first."""
         values = self._array("link", raw, (1, LINKS_MAX))
         links: list[LinkEntry] = []
-        for value, path in zip(values, _paths("link", values), strict=True):
+        for value, path in zip(values, entry_paths("link", values), strict=True):
             own = value
             if isinstance(value, dict):
                 # While the names are in doubt, any table in a link may be a node's end.
@@ -204,34 +189,23 @@ class _Reader:
         return value[:most]
 
     def _report(
-        self, problem: Problem, model: type[AnyTable], where: str, names: tuple[str, ...]
+        self, mismatch: Mismatch, model: type[AnyTable], where: str, names: tuple[str, ...]
     ) -> None:
-        path = join(*(f"#{part + 1}" if isinstance(part, int) else part for part in problem.path))
+        path = join(*(f"#{part + 1}" if isinstance(part, int) else part for part in mismatch.path))
         full = f"{where}.{path}" if where and path else where or path
-        if problem.kind == "missing":
+        if mismatch.kind == "missing":
             self.findings.error(full, ABSENT, "is missing; docs/configuration.md has an example")
-        elif problem.kind == "extra_forbidden":
+        elif mismatch.kind == "extra_forbidden":
             # What stands under an unknown key may be a password in the wrong place.
-            known = (*model.model_fields, *names) if len(problem.path) == 1 else ()
-            self.findings.error(full, HIDDEN, f"unknown key; {_advice(problem.path[-1], known)}")
+            known = (*model.model_fields, *names) if len(mismatch.path) == 1 else ()
+            self.findings.error(full, HIDDEN, f"unknown key; {_advice(mismatch.path[-1], known)}")
         else:
-            hidden = "password_file" in problem.path or "options" in problem.path
-            self.findings.error(full, HIDDEN if hidden else problem.value, problem.text)
+            # A key may stand where the path of its file belongs.
+            hidden = "files" in mismatch.path
+            self.findings.error(full, HIDDEN if hidden else mismatch.value, mismatch.text)
 
 
 def _advice(key: int | str, known: tuple[str, ...]) -> str:
-    if "pass" in str(key).lower():
-        return "a secret has no place in the configuration, use password_file"
-    near = get_close_matches(str(key)[:64], known, n=1)
-    return f"did you mean {near[0]}?" if near else "docs/configuration.md lists every key"
-
-
-def _paths(key: str, values: list[object]) -> list[str]:
-    """Key path of every entry: by its name if that is one and the only one, else by number."""
-    names = [value.get("name") if isinstance(value, dict) else None for value in values]
-    return [
-        join(key, name)
-        if isinstance(name, str) and 0 < len(name) <= 64 and names.count(name) == 1
-        else join(key, f"#{number}")
-        for number, name in enumerate(names, start=1)
-    ]
+    if looks_secret(str(key)):
+        return secret_advice(str(key))
+    return nearest(key, known, "docs/configuration.md lists every key")

@@ -12,13 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fencing import DeviceSettings, Secret
-from haagent import duration
+from fencing.config import duration
+from fencing.config.problems import join
+from fencing.config.secret_files import SecretFileError
+from fencing.config.tables import read_secrets, settings, unusable
 from haagent.config.addresses import vip_interface
 from haagent.config.checks import check
 from haagent.config.document import Document, Entry, read_document
-from haagent.config.findings import Findings, join
-from haagent.config.schema import FenceTable, KeyTable, Table, TimingTable
-from haagent.config.secret_files import SecretFileError, read_key, read_password
+from haagent.config.findings import Findings
+from haagent.config.key_files import read_key
+from haagent.config.schema import KeyTable, Table, TimingTable
 from haagent.config.settings import Configuration, Keys, LogSettings
 from haagent.core.settings import GroupSettings, LinkSettings, PairSettings, Timing
 from haagent.links import Link
@@ -42,12 +45,14 @@ def load(path: Path, node: str | None) -> Configuration:
     document = read_document(path, findings)
     check(document, findings)
     keys = _keys(document.key, path.parent, findings) if document.key else None
-    passwords = _passwords(document, path.parent, findings)
+    secrets, unreadable = read_secrets(document.fences.secrets, path.parent)
+    for problem in unreadable:
+        findings.add(problem)
     me = _number(document, node, findings)
     findings.raise_errors()
     assert keys is not None, "no error, and yet no keys"
     assert me is not None, "no error, and yet no node"
-    return _configuration(document, me, keys, passwords, tuple(findings.warnings))
+    return _configuration(document, me, keys, secrets, tuple(findings.warnings))
 
 
 def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:
@@ -60,7 +65,7 @@ def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None
         try:
             secret = read_key(location, folder)
         except SecretFileError as error:
-            findings.error(where, location, str(error))
+            findings.add(unusable(where, location, folder, error))
             continue
         if int(name) in secrets:
             findings.error(where, location, f"a second file for key id {int(name)}; remove one")
@@ -75,16 +80,12 @@ def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None
     return Keys(key.table.send, MappingProxyType(secrets))
 
 
-def _passwords(document: Document, folder: Path, findings: Findings) -> dict[str, Secret]:
-    """Password of every fence device by its name, as far as the files can be read."""
-    passwords: dict[str, Secret] = {}
-    for fence in document.fences:
-        location = fence.table.password_file
-        try:
-            passwords[fence.table.name] = Secret(read_password(location, folder))
-        except SecretFileError as error:
-            findings.error(f"{fence.where}.password_file", location, str(error))
-    return passwords
+def _devices(
+    document: Document, secrets: Mapping[str, Secret], node: str
+) -> tuple[DeviceSettings, ...]:
+    """What cuts the power of the node of that name."""
+    tables = (table for table in document.fences.tables if table.node == node)
+    return tuple(settings(table, secrets) for table in tables)
 
 
 def _number(document: Document, node: str | None, findings: Findings) -> int | None:
@@ -110,18 +111,15 @@ def _configuration(
     document: Document,
     me: int,
     keys: Keys,
-    passwords: Mapping[str, Secret],
+    secrets: Mapping[str, Secret],
     warnings: tuple[str, ...],
 ) -> Configuration:
     assert document.agent is not None, "no error, and yet a table is missing"
+    assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"
     assert document.cluster is not None, "no error, and yet no cluster"
     agent = document.agent.table
     first, second = document.node_names
-    devices = tuple(
-        (fence.table.node, _device(fence.table, passwords[fence.table.name]))
-        for fence in document.fences
-    )
     references: tuple[IPv4Address | IPv6Address, ...] = tuple(document.network.table.references)
     groups = [group.table for group in document.groups]
     return Configuration(
@@ -131,10 +129,8 @@ def _configuration(
         links=_links(document, me),
         keys=keys,
         vips=MappingProxyType({group.name: _vips(document, group.name, me) for group in groups}),
-        devices=(
-            tuple(device for node, device in devices if node == first),
-            tuple(device for node, device in devices if node == second),
-        ),
+        devices=(_devices(document, secrets, first), _devices(document, secrets, second)),
+        hedge_after_s=document.timing.table.hedge_after / duration.UNITS_NS["s"],
         references=references,
         probes=MappingProxyType({group.name: group.probe.tcp for group in groups if group.probe}),
         state_dir=Path(agent.state_dir),
@@ -210,23 +206,6 @@ def _vips(document: Document, group: str, me: int) -> tuple[Vip, ...]:
     return tuple(vips)
 
 
-def _device(table: FenceTable, password: Secret) -> DeviceSettings:
-    second = duration.UNITS_NS["s"]
-    return DeviceSettings(
-        name=table.name,
-        driver=table.driver,
-        address=table.address,
-        user=table.user,
-        password=password,
-        level=table.level,
-        off_settle_s=table.off_settle / second,
-        deadline_s=table.deadline / second,
-        check_every_s=table.check_every / second,
-        expect_identity=table.identity,
-        options=dict(table.options),
-    )
-
-
 def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
@@ -244,7 +223,7 @@ def _hash(document: Document) -> bytes:
         "network": _plain(document.network.table),
         "links": [_plain(link.table) for link in document.links],
         "ends": [_plain(end) for end in ends],
-        "fences": [_plain(fence.table) for fence in document.fences],
+        "fences": [fence.shared() for fence in document.fences.tables],
         "groups": [_plain(group.table) for group in document.groups],
     }
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"), default=str)
@@ -252,4 +231,4 @@ def _hash(document: Document) -> bytes:
 
 
 def _plain(table: Table) -> dict[str, object]:
-    return table.model_dump(exclude_defaults=True, exclude={"password_file"})
+    return table.model_dump(exclude_defaults=True)

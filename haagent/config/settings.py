@@ -50,6 +50,8 @@ class Configuration:
     """By group name, with the interface of this node."""
     devices: tuple[tuple[DeviceSettings, ...], tuple[DeviceSettings, ...]]
     """Fence devices by the number of the node whose power they cut."""
+    hedge_after_s: float
+    """A level of devices that has proved nothing for so long gets the next one beside it."""
     references: tuple[IPv4Address | IPv6Address, ...]
     probes: Mapping[str, tuple[str, int]]
     """Group name to (host, port): where a client would meet the service. Host is an address."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from config_bench import PAGE, Site, example
 
-from haagent import duration
+from fencing.config import device_table, duration
+from fencing.config.options import describe
+from fencing.drivers import DRIVERS, Address, Driver, OptionForm
 from haagent.config import schema
 from haagent.core.settings import Timing
 
@@ -21,22 +23,28 @@ SECTIONS = {
     "`[network]`": schema.NetworkTable,
     "`[[node]]`": schema.NodeTable,
     "`[[link]]`": (schema.LinkTable, schema.LinkEndTable),
-    "`[[fence]]`": schema.FenceTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable, schema.ProbeTable),
 }
 TABLES = {"key", "timing", "agent", "network", "node", "link", "fence", "group"}
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
-    "off_settle",
-    "deadline",
-    "check_every",
-    *(name for name in schema.TimingTable.model_fields if not name.startswith(("max", "lone"))),
+    name for name in schema.TimingTable.model_fields if not name.startswith(("max", "lone"))
+}
+FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
+BY_DRIVER = {"address", "user", "password_file"}
+"""Keys of a [[fence]] that some drivers need and others do not."""
+DRIVERS_BEGIN = "What each driver takes"
+ADDRESSES = {
+    Address.HOST: "an IP address",
+    Address.LINE: "an absolute path, such as `/dev/ttyUSB0`",
+    Address.NONE: "none",
 }
 
 
 def rows(title: str) -> dict[str, str]:
     """Rows of the table below the heading that begins with `title`: key to the default's cell."""
     section = PAGE.read_text().partition(f"\n## {title}")[2].partition("\n## ")[0]
+    section = section.partition(DRIVERS_BEGIN)[0]
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
 
 
@@ -71,6 +79,55 @@ def test_defaults_on_the_page_are_those_of_the_code(title: str) -> None:
                 assert cell == f"`{field.default}`", name
 
 
+def test_every_key_of_a_fence_is_on_the_page() -> None:
+    """[[fence]] lists the keys that fencing reads, each with the default that it has there."""
+    listed = rows("`[[fence]]`")
+    assert list(listed) == list(device_table.FIELDS)
+    for key, cell in listed.items():
+        default = device_table.DEFAULTS.get(key, "required")
+        if key in BY_DRIVER:
+            assert cell == "by driver", key
+        elif key in FENCE_DURATIONS:
+            assert isinstance(default, int)
+            assert cell == f'`"{duration.render(default)}"`', key
+        elif default == "required":
+            assert cell == "required", key
+        else:
+            assert cell == ("none" if default is None else f"`{default}`"), key
+
+
+def test_every_driver_and_option_is_on_the_page(*, update: bool) -> None:
+    """The drivers' part of the page is what fencing.drivers declares (rewrite it: --update)."""
+    page = PAGE.read_text()
+    start = page.index("\n\n", page.index(DRIVERS_BEGIN)) + 2
+    end = page.index("## `[[group]]`")
+    declared = "".join(_driver_part(name, driver) for name, driver in sorted(DRIVERS.items()))
+    if update:
+        PAGE.write_text(page[:start] + declared + page[end:])
+        return
+    assert page[start:end] == declared
+
+
+def _driver_part(name: str, driver: Driver) -> str:
+    account = "required" if driver.credentials else "where the device asks for them"
+    lines = [
+        f'### `driver = "{name}"`',
+        "",
+        f"`address`: {ADDRESSES[driver.address]}; `user` and `password_file`: {account}."
+        + (" Options not listed here go to the device as they are." if driver.open_options else ""),
+        "",
+        "| option | value | meaning |",
+        "|---|---|---|",
+        *(_option_row(option, form) for option, form in driver.options.items()),
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _option_row(option: str, form: OptionForm) -> str:
+    value = f"{describe(form)}{'; required' if form.required else ''}"
+    return f"| `{option}` | {value} | {form.help[0].upper()}{form.help[1:]}. |"
+
+
 def test_the_complete_example_loads_without_a_warning(tmp_path: Path) -> None:
     """What the page shows as complete is accepted, and its [timing] is the default."""
     configuration = Site(tmp_path).load(example())
@@ -82,7 +139,8 @@ def test_the_complete_example_is_complete() -> None:
     """The example has every key but those that exclude each other."""
     text = example()
     tables = [table for entry in SECTIONS.values() for table in _tuple(entry)]
-    keys = {name for table in tables for name in table.model_fields} - {"lone_start_after"}
+    keys = {name for table in tables for name in table.model_fields} | set(device_table.FIELDS)
+    keys -= {"lone_start_after", "kg_file"}
     missing = {key for key in keys if re.search(rf"\b{key}\b", text) is None}
     assert missing == set()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Keys and passwords from files that nobody else can read, or from systemd credentials."""
+"""Passwords and keys from files that nobody else can read, or from systemd credentials."""
 
 from __future__ import annotations
 
@@ -8,51 +8,33 @@ import re
 import stat
 from pathlib import Path
 
+from fencing.config.problems import HIDDEN, NoValue
+
 SECRET_BYTES_MAX = 4096
 """More than any key or password; a larger file is not one."""
-KEY_BYTES_MIN = 32
-"""Source: RFC 2104, section 3: at least the hash's length, 32 bytes for SHA-256."""
+KG_BYTES_MAX = 20
+"""Source: IPMI 2.0, 22.25 "Set Channel Security Keys": K[G] is of 20 bytes."""
 
 CREDENTIAL_PREFIX = "credential:"
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+_HEXADECIMAL_PREFIX = b"0x"
 
 
 class SecretFileError(Exception):
     """The file cannot serve as a secret; the message says why and shows nothing of it."""
 
 
-def read_key(location: str, folder: Path) -> bytes:
-    """The heartbeat key at `location`: hexadecimal text, at least 32 bytes of key.
+def read_password(location: str, folder: Path) -> bytes:
+    """The password at `location`, without the line end after it.
 
     Args:
         location: Path, relative to `folder` if not absolute, or "credential:NAME".
         folder: Folder of the configuration file.
 
     Raises:
-        SecretFileError: missing, readable by others, too short, or not hexadecimal.
-    """
-    text = _read(location, folder).strip()
-    try:
-        key = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        raise SecretFileError(
-            "does not hold hexadecimal text; make a key with `haagent keygen`"
-        ) from None
-    if len(key) < KEY_BYTES_MIN:
-        raise SecretFileError(
-            f"holds a key of {len(key)} bytes, {KEY_BYTES_MIN} are needed; "
-            "make a key with `haagent keygen`"
-        )
-    return key
-
-
-def read_password(location: str, folder: Path) -> bytes:
-    """The password at `location`, without the line end after it.
-
-    Raises:
         SecretFileError: missing, readable by others, empty, or more than one line.
     """
-    password = _read(location, folder).removesuffix(b"\n").removesuffix(b"\r")
+    password = read_private(location, folder).removesuffix(b"\n").removesuffix(b"\r")
     if not password:
         raise SecretFileError("is empty; write the password into it")
     if any(byte in password for byte in b"\n\r\0"):
@@ -60,8 +42,40 @@ def read_password(location: str, folder: Path) -> bytes:
     return password
 
 
-def _read(location: str, folder: Path) -> bytes:
-    """Content of a private file, judged by the descriptor it is read from (no race between)."""
+def read_kg(location: str, folder: Path) -> bytes:
+    """The BMC key at `location`: as text, or after "0x" as hexadecimal digits.
+
+    Raises:
+        SecretFileError: As read_password; also not hexadecimal after "0x", or too long.
+
+    Source: the form is that of freeipmi's k_g, freeipmi.conf(5).
+    """
+    key = read_password(location, folder)
+    if key.startswith(_HEXADECIMAL_PREFIX):
+        try:
+            key = bytes.fromhex(key.removeprefix(_HEXADECIMAL_PREFIX).decode("ascii"))
+        except ValueError:
+            raise SecretFileError('holds no hexadecimal digits after "0x"') from None
+    if not 1 <= len(key) <= KG_BYTES_MAX:
+        raise SecretFileError(f"holds a key of {len(key)} bytes; 1 to {KG_BYTES_MAX} are possible")
+    return key
+
+
+def shown(location: str, folder: Path) -> str | NoValue:
+    """`location` if something is there; else HIDDEN, as it may be the secret itself."""
+    try:
+        there = location.startswith(CREDENTIAL_PREFIX) or os.path.lexists(folder / location)
+    except ValueError:
+        return HIDDEN
+    return location if there else HIDDEN
+
+
+def read_private(location: str, folder: Path) -> bytes:
+    """Content of a private file, judged by the descriptor it is read from (no race between).
+
+    Raises:
+        SecretFileError: missing, no file, too large, or open to others.
+    """
     path, forbidden_mode = _resolve(location, folder)
     try:
         # O_NONBLOCK: a FIFO in this place must not hold up the start for ever.

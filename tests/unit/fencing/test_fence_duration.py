@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haagent import duration
+from fencing.config import duration
 
 
 @pytest.mark.parametrize(
