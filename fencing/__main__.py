@@ -1,122 +1,113 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fencing from a console, with no daemon: `python -m fencing status|off|on --driver ipmi ...`.
+"""Fencing from a console, with no daemon: `python -m fencing off beta --config FILE`.
 
-Exit codes: 0 done and read back (status: the power was read), 1 UNKNOWN (an order may have been
-carried out, nothing proves it), 2 wrong usage, 3 nothing was ordered (device not usable, or not
-confirmed at the prompt).
+The same as `haagent fence`, less what needs a daemon; docs/fencing-console.md has both. A device
+may also be given by options, with no file at all.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
-from uuid import UUID
+from typing import NoReturn
 
-import structlog
+from fencing.console import exits
+from fencing.console.command import carry_out
+from fencing.console.daemon import NoDaemon
+from fencing.console.exits import Exit, RefusedError
+from fencing.console.order import Order, Verb, deadline_s
+from fencing.console.output import Output
+from fencing.console.single import Single
+from fencing.console.site import Site, read_site
+from fencing.drivers import DRIVERS
 
-from fencing import DeviceSettings, FenceOutcome, Secret
-from fencing.client import Readiness
-from fencing.drivers import NAMES
-from fencing.levels import Fence
+CONTROL_SOCKET = Path("/run/haagent/control.sock")
+"""Where haagent's daemon has it (docs/configuration.md); who fences takes turns beside it."""
 
-DONE, UNPROVED, NOT_ORDERED = 0, 1, 3
-_EXIT_CODES = {
-    FenceOutcome.CONFIRMED_OFF: DONE,
-    FenceOutcome.UNKNOWN: UNPROVED,
-    FenceOutcome.FAILED: NOT_ORDERED,
-}
+SINGLE_KEYS = ("address", "user", "password_file", "kg_file", "off_settle", "identity")
+"""Keys of a [[fence]] that are options here."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one console command; returns the exit code."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    # Intermixed, or a target that follows an option would be taken for one too many.
+    options = _parser().parse_intermixed_args(arguments)
     try:
-        settings = _settings(options)
-    except OSError as error:
-        parser.error(f"--password-file {options.password_file}: {error.strerror}")
-    if options.command == "off" and not options.yes and not _confirmed(settings.address):
-        _say("not confirmed, nothing was ordered")
-        return NOT_ORDERED
-    return asyncio.run(_run(options.command, settings))
+        order = _order(options)
+    except RefusedError as refused:
+        sys.stderr.write(f"fencing: {refused}\n")
+        return refused.code
+    return carry_out(order, lambda: _site(options), NoDaemon(), Output.standard())
+
+
+def _order(options: argparse.Namespace) -> Order:
+    return Order(
+        verb=Verb(options.command),
+        target=options.target,
+        devices=tuple(options.device),
+        level=options.level,
+        deadline_s=deadline_s(options.deadline),
+        dry_run=options.dry_run,
+        yes=options.yes,
+        as_json=options.json,
+        this_node=options.this_node,
+    )
+
+
+def _site(options: argparse.Namespace) -> Site:
+    single = {key: getattr(options, key) for key in SINGLE_KEYS}
+    if options.config is not None:
+        if options.driver or options.option or any(single.values()):
+            text = "--config, or --driver and what belongs to it: the device comes from one place"
+            raise RefusedError(Exit.USAGE, text)
+        socket = options.socket if options.socket.parent.is_dir() else None
+        return read_site(options.config, options.node, socket)
+    if options.driver is None:
+        text = "which device? --config FILE, or --driver with its address and account"
+        raise RefusedError(Exit.USAGE, text)
+    return Single(options.driver, single, options.option).site()
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints end with our own code for wrong usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fencing",
-        description="Read or switch the power of one machine through its fence device.",
-        epilog="Exit codes: 0 done and read back, 1 not proved, 2 usage, 3 nothing was ordered.",
+        description="Read or switch the power of a machine through its fence devices.",
+        epilog=exits.table(),
+        allow_abbrev=False,
     )
-    parser.add_argument("command", choices=("status", "off", "on"))
-    parser.add_argument("--driver", choices=sorted(NAMES), required=True)
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--password-file", type=Path, required=True, help="one line, mode 0600")
-    parser.add_argument("--port", type=int, help="the driver's own if left out")
-    parser.add_argument("--identity", type=UUID, help="order only if it is this machine (UUID)")
-    parser.add_argument("--off-settle", type=float, default=2.0, metavar="SECONDS")
-    parser.add_argument("--deadline", type=float, default=20.0, metavar="SECONDS")
-    parser.add_argument("--yes", action="store_true", help="do not ask before off")
+    add = parser.add_argument
+    add("command", choices=[verb.value for verb in Verb])
+    add("target", nargs="?", help='a node, a device or "peer", the default')
+    add("--config", type=Path, help="file with [[fence]] tables, such as haagent.toml")
+    add("--node", help="which node this host is; its host name if left out")
+    add("--socket", type=Path, default=CONTROL_SOCKET, help="control socket of haagent's daemon")
+    add("--device", action="append", default=[], help="only this device; repeatable")
+    add("--level", type=int, help="only the devices of this level")
+    add("--deadline", help='limit of one device, such as "10s"')
+    add("--dry-run", action="store_true", help="say what would be done, contact nobody")
+    add("--yes", action="store_true", help="do not ask for the node's name")
+    add("--this-node", action="store_true", help="even if it is the node that this runs on")
+    add("--json", action="store_true", help="one JSON object on stdout, at the end")
+    one = parser.add_argument_group("one device, without a file")
+    add = one.add_argument
+    add("--driver", choices=sorted(DRIVERS))
+    add("--address", help="host, or serial line")
+    add("--user", help="account at the device")
+    add("--password-file", help="one line, mode 0600")
+    add("--kg-file", help="the BMC key of IPMI 2.0, mode 0600")
+    add("--off-settle", metavar="TIME", help='wait before the last reading; "2s" if left out')
+    add("--identity", metavar="UUID", help="order only if it is this machine")
+    add("--option", action="append", default=[], metavar="NAME=VALUE", help="repeatable")
     return parser
-
-
-def _settings(options: argparse.Namespace) -> DeviceSettings:
-    return DeviceSettings(
-        name=options.address,
-        driver=options.driver,
-        address=options.address,
-        user=options.user,
-        password=Secret(options.password_file.read_bytes().rstrip(b"\r\n")),
-        off_settle_s=options.off_settle,
-        deadline_s=options.deadline,
-        expect_identity=options.identity,
-        options={} if options.port is None else {"port": options.port},
-    )
-
-
-def _confirmed(address: str) -> bool:
-    sys.stderr.write(f"This cuts the power of the machine behind {address}.\nType off to do it: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() == "off"
-
-
-async def _run(command: str, settings: DeviceSettings) -> int:
-    checked = asyncio.Event()
-
-    def heard(readiness: Readiness) -> None:
-        del readiness  # The fence keeps it.
-        checked.set()
-
-    fence = Fence([settings], on_readiness=heard)
-    await fence.start()
-    try:
-        if command == "off":
-            report = await fence.off()
-            _say(f"{report.outcome} {report.detail}")
-            return _EXIT_CODES[report.outcome]
-        if command == "on":
-            given = await fence.on()
-            _say("on" if given.ok else f"unknown {given.detail}")
-            return DONE if given.ok else UNPROVED
-        await checked.wait()
-        return _tell(fence.readiness[0])
-    finally:
-        await fence.close()
-
-
-def _tell(readiness: Readiness) -> int:
-    if readiness.ready:
-        _say(f"{readiness.power} {readiness.identity or 'no identity'}")
-        return DONE
-    _say(f"{readiness.power} {readiness.detail}")
-    return NOT_ORDERED
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line.strip()}\n")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ CHECK_LIMIT_S = 15.0
 """The slowest check that can still succeed: silent session 1 s, logon 6 s, two answers of 3 s."""
 STATUS_LIMIT_S = 10.0
 """One reading, in a new session if need be."""
+LINE_LIMIT_S = 30.0
+"""Either of them over a serial line: a console may take 15 s to refuse a login (CyberPower)."""
 ON_LIMIT_S = 10.0
 """The least time for a power-on, where the device's own deadline is shorter: machines are slower
 to come on than to go off."""
@@ -34,8 +36,9 @@ Source: pyghmi needs up to 30 s to notice that a session has died (measured)."""
 PREEMPT_S = 0.5
 """An order waits so long for a check in progress: a warm one takes milliseconds, a longer one
 hangs at the device, and then a new worker is faster (0.2 s)."""
-PREEMPT_LINE_S = 2.0
-"""The same where one line serves one worker: a new one would have to wait for the log-out."""
+PREEMPT_LINE_S = 5.0
+"""The same where one line serves one worker: a check takes 3 s at 9600 baud, and a new worker
+would have to wait for the log-out and for a console that refuses a login so soon after it."""
 OVERRUN_S = 0.25
 """The worker keeps the deadline itself; so much later it is killed."""
 DEAD_SPEAK_NS = 1_000_000_000
@@ -143,7 +146,8 @@ class DeviceClient:
     async def status(self) -> tuple[int, Power]:
         """One reading now: when its query was about to leave, and what it said."""
         asked_ns = time.monotonic_ns()
-        deadline_ns = asked_ns + round(STATUS_LIMIT_S * 1e9)
+        limit_s = STATUS_LIMIT_S if self._parallel else LINE_LIMIT_S
+        deadline_ns = asked_ns + round(limit_s * 1e9)
         try:
             answer = await self._order({"op": "status"}, deadline_ns, nobody)
         except WorkerLostError:
@@ -208,7 +212,8 @@ class DeviceClient:
     async def _check(self) -> None:
         while self._job is not None:
             await asyncio.wait({self._job})
-        answer = await self._run(self._ask({"op": "check"}, CHECK_LIMIT_S, nobody))
+        limit_s = CHECK_LIMIT_S if self._parallel else LINE_LIMIT_S
+        answer = await self._run(self._ask({"op": "check"}, limit_s, nobody))
         self._publish(self._plausible(judged(self.settings, answer)))
 
     def _plausible(self, readiness: Readiness) -> Readiness:

@@ -12,7 +12,7 @@ class Trouble(Enum):
 
     UNREACHABLE = True, "check its power, its cable, the address and what filters the way to it"
     LOGIN_REFUSED = True, "correct user and password file; see whether the account is locked"
-    NO_SESSION = True, "its session table is full: end other tools' sessions, or restart the BMC"
+    NO_SESSION = True, "somebody else uses it: end other sessions and programs, or restart the BMC"
     PRIVILEGE = True, "give the account the right to switch power: Operator or PowerControl"
     CERTIFICATE = True, "its certificate is not the one expected: check ca_file or fingerprint"
     REFUSED = True, "read what it said; its own log and manual know more"

@@ -16,6 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from fencing import Device, FenceError, FenceOutcome, NotSentError, Power
+from fencing.findings import Trouble
 from fencing.identity import same
 
 READINGS = 3
@@ -118,32 +119,27 @@ def power_off(device: Device, rule: OffRule, clock: Clock, tell: Tell = nobody) 
         CONFIRMED_OFF only after READINGS readings of exactly *off* in a row, all later than the
         last order. FAILED only if no order can have left. Else UNKNOWN.
     """
-    attempt = _Attempt(device, rule.deadline_ns, clock, tell)
+    attempt = _Attempt(device, rule.deadline_ns, clock, tell, rule.expect_identity)
     if attempt.over():
         return OffResult(FenceOutcome.FAILED, "no time was left to order anything")
     try:
-        refusal, compared = _other_machine(device, rule.expect_identity)
-        if refusal is not None:
-            return OffResult(FenceOutcome.FAILED, refusal)
-        ordered_ns = clock.now_ns()
         attempt.order(device.off)
+        proof_ns = attempt.read_off(rule.off_settle_s)
+        if proof_ns is not None:
+            attempt.refuse_other_machine()
     except NotSentError as error:
         return OffResult(FenceOutcome.FAILED, str(error))
-    proof_ns = attempt.read_off(rule.off_settle_s)
+    except _OtherMachineError as error:
+        ordered_ns = attempt.first_ordered_ns
+        outcome = FenceOutcome.FAILED if ordered_ns is None else FenceOutcome.UNKNOWN
+        return OffResult(outcome, str(error), ordered_ns)
     if proof_ns is None:
         detail = f"not read off in time; {attempt.last_said}"
-        return OffResult(FenceOutcome.UNKNOWN, detail, ordered_ns)
-    if not compared:  # It was too busy to say before the order, so it is asked again.
-        try:
-            refusal, _ = _other_machine(device, rule.expect_identity)
-        except NotSentError:
-            refusal = None
-        if refusal is not None:
-            return OffResult(FenceOutcome.UNKNOWN, refusal, ordered_ns)
+        return OffResult(FenceOutcome.UNKNOWN, detail, attempt.first_ordered_ns)
     return OffResult(
         outcome=FenceOutcome.CONFIRMED_OFF,
         detail="",
-        ordered_ns=ordered_ns,
+        ordered_ns=attempt.first_ordered_ns,
         first_off_ns=attempt.first_off_ns,
         read_off_ns=proof_ns,
         evidence=device.evidence(),
@@ -158,45 +154,40 @@ def power_on(
     while not attempt.over():
         try:
             attempt.order_if_due(device.on)
-        except NotSentError as error:
+            if attempt.read() is Power.ON:
+                return True, ""
+        except (NotSentError, _OtherMachineError) as error:
             return False, str(error)
-        if attempt.read() is Power.ON:
-            return True, ""
         if not attempt.pause_after_wrong_answer():
             break
     return False, f"not read on in time; {attempt.last_said}"
 
 
-def _other_machine(device: Device, expected: UUID | None) -> tuple[str | None, bool]:
-    """Why this device must not be believed, if it names another machine; and whether it could say.
-
-    A device that has no identity, or is too busy to tell it, contradicts nothing.
-    """
-    if expected is None:
-        return None, True
-    try:
-        answer = device.identify()
-    except NotSentError:
-        raise
-    except FenceError:
-        return None, False
-    if answer is None or same(answer, expected):
-        return None, True
-    return f"wrong machine: the device answers for {answer}, expected {expected}", True
+class _OtherMachineError(Exception):
+    """The device answers for another machine, which is neither ordered off nor read any more."""
 
 
 class _Attempt:
     """The orders and readings of one attempt, none begun after its deadline."""
 
-    def __init__(self, device: Device, deadline_ns: int, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self,
+        device: Device,
+        deadline_ns: int,
+        clock: Clock,
+        tell: Tell,
+        expected: UUID | None = None,
+    ) -> None:
         self._device = device
         self._deadline_ns = deadline_ns
         self._clock = clock
         self._tell = tell
+        self._expected = expected
         self._acknowledged = False
         self._ordered_ns: int | None = None
         self._poll_s = POLL_FIRST_S
         self.last_said = "it was not asked"
+        self.first_ordered_ns: int | None = None
         self.first_off_ns: int | None = None
 
     def over(self) -> bool:
@@ -207,9 +198,13 @@ class _Attempt:
 
         Raises:
             NotSentError: It certainly did not leave, and neither did one before it.
+            _OtherMachineError: It would be given to another machine.
         """
+        self.refuse_other_machine()
         first = self._ordered_ns is None
         self._ordered_ns = self._clock.now_ns()
+        if first:
+            self.first_ordered_ns = self._ordered_ns
         self._tell(Progress(self._ordered_ns, Happened.ORDERED, ""))
         try:
             give()
@@ -218,6 +213,7 @@ class _Attempt:
             if first:
                 raise
         except FenceError as error:
+            _refuse(error)
             self.last_said = f"to the order it said: {error}"
             self._say(Happened.REFUSED, str(error))
         else:
@@ -233,10 +229,15 @@ class _Attempt:
             self.order(give)
 
     def read(self) -> Power:
-        """One fresh reading; a device that does not answer reads UNKNOWN."""
+        """One fresh reading; a device that does not answer reads UNKNOWN.
+
+        Raises:
+            _OtherMachineError: Of another machine.
+        """
         try:
             power = self._device.status()
         except FenceError as error:
+            _refuse(error)
             self.last_said = f"to the last query it said: {error}"
             self._say(Happened.UNREAD, str(error))
             return Power.UNKNOWN
@@ -266,6 +267,28 @@ class _Attempt:
             self.order_if_due(self._device.off)
         return None
 
+    def refuse_other_machine(self) -> None:
+        """Ask whose power it is: before every order, and once more when the proof is complete.
+
+        An address may have become another machine's in between. A device that has no identity, or
+        cannot tell it now, contradicts nothing.
+
+        Raises:
+            NotSentError: It cannot be asked, and no order has left.
+            _OtherMachineError: It answers for another than the expected one.
+        """
+        if self._expected is None:
+            return
+        try:
+            answer = self._device.identify()
+        except FenceError as error:
+            if isinstance(error, NotSentError) and self._ordered_ns is None:
+                raise
+            return
+        if answer is not None and not same(answer, self._expected):
+            text = f"wrong machine: the device answers for {answer}, expected {self._expected}"
+            raise _OtherMachineError(text)
+
     def pause_after_wrong_answer(self) -> bool:
         """Wait before the next query, longer each time; False if the deadline comes first."""
         pause_s = self._poll_s
@@ -280,6 +303,12 @@ class _Attempt:
             return False
         self._clock.sleep(pause_s)
         return True
+
+
+def _refuse(error: FenceError) -> None:
+    """Give up a device whose driver itself found that another machine now answers."""
+    if error.trouble is Trouble.OTHER_MACHINE:
+        raise _OtherMachineError(str(error)) from None
 
 
 class _Order(Protocol):

@@ -43,6 +43,9 @@ PROGRESS = b'{"progress"'
 """How a line begins that is a step and not the answer."""
 _STDIN = 0
 
+REST_AFTER_S = 2.0
+"""A request that follows at once, as the reading of a whole level does, meets the same session:
+some consoles refuse a login for 15 s after the last one (measured at CyberPower's)."""
 INSPECT_EVERY_S = 300.0
 """What a device tells of itself changes rarely and costs its slow processor several answers."""
 
@@ -91,7 +94,7 @@ def main() -> None:
     served = _Served(device, answers)
     try:
         try:
-            for line in requests:
+            while line := served.next_request(requests):
                 served.answer(json.loads(line))
         finally:
             _ignore_signals()  # One that strikes before this line still ends in close().
@@ -146,6 +149,7 @@ class _Served:
         self._answers = answers
         self._inspection: Inspection | None = None
         self._inspected_s = 0.0
+        self._answered = False
 
     def answer(self, request: Message) -> None:
         """Carry out one request and answer it."""
@@ -154,7 +158,17 @@ class _Served:
         except FenceError as error:
             answer = _failure(error)
         self._write(answer)
-        self._device.rest()
+        self._answered = True
+
+    def next_request(self, requests: BinaryIO) -> bytes:
+        """Wait for it, b"" when stdin ends; the device rests if it takes long to come.
+
+        A request is only sent when the one before was answered, so none waits in the buffer, but
+        for the first: it may have come with the settings.
+        """
+        if self._answered and not select.select([requests], (), (), REST_AFTER_S)[0]:
+            self._device.rest()
+        return requests.readline()
 
     def _carry_out(self, request: Message) -> Message:
         match request["op"]:

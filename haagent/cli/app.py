@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from haagent.cli import fence
 from haagent.cli.client import (
     BrokenReplyError,
     NotAllowedError,
@@ -19,6 +20,7 @@ from haagent.cli.client import (
     StillRunningError,
     ask,
 )
+from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.verdict import Exit, Status, exit_code
 from haagent.errors import EdgeError
 
@@ -40,16 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SocketOption = Annotated[
-    Path,
-    typer.Option("--socket", envvar="HAAGENT_SOCKET", help="Control socket of the agent."),
-]
-NodeOption = Annotated[
-    str | None, typer.Option("--node", help="Name of this node; the host name if left out.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-DEFAULT_SOCKET = Path("/run/haagent/control.sock")
+app.command(cls=fence.FenceCommand)(fence.fence)
 
 
 @app.command()

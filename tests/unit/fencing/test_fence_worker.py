@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The worker process: its end, its secrets, its size. And the console tool."""
+"""The worker process: its end, its secrets, its size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from fence_bench import PASSWORD, device, fencing, gone, sessions, simulator
 
-from fencing.__main__ import main
 from fencing.worker import message_line, settings_line
 from hil.bmc import IpmiSim
 
@@ -180,46 +179,3 @@ def test_small(worker: subprocess.Popen[bytes]) -> None:
     )
     assert int(fields["Pss"].split()[0]) <= PSS_MAX_KIB
     assert len(list((process / "task").iterdir())) == 1
-
-
-def _console(bmc: IpmiSim, directory: Path, *arguments: str, password: str = PASSWORD) -> int:
-    file = directory / "password"
-    file.write_text(f"{password}\n")
-    where = ("--driver", "ipmi", "--address", bmc.address, "--port", str(bmc.port))
-    who = ("--user", bmc.user, "--password-file", str(file), "--off-settle", "0")
-    return main([*arguments, *where, *who])
-
-
-def test_console(bmc: IpmiSim, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The console tool reads and switches the power with no daemon, and says so in one line."""
-    assert _console(bmc, tmp_path, "status") == 0
-    assert capsys.readouterr().out == f"on {bmc.guid}\n"
-    assert _console(bmc, tmp_path, "off", "--yes") == 0
-    assert capsys.readouterr().out == "confirmed_off\n"
-    assert _console(bmc, tmp_path, "on") == 0
-    assert bmc.power == "on"
-
-
-def test_console_codes(bmc: IpmiSim, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1 is unproved, 2 usage, 3 nothing ordered."""
-    assert _console(bmc, tmp_path, "status", password=PASSWORD[1:]) == 3
-    assert "Incorrect password" in capsys.readouterr().out
-    assert _console(bmc, tmp_path, "off", "--yes", "--identity", str(bmc.guid)[::-1]) == 3
-    with pytest.raises(SystemExit) as usage:
-        _console(bmc, tmp_path, "cycle")
-    assert usage.value.code == 2
-    bmc.fault = "ack_only"
-    assert _console(bmc, tmp_path, "off", "--yes", "--deadline", "1") == 1
-
-
-@pytest.mark.parametrize(("typed", "power"), [("off\n", "off"), ("yes\n", "on"), ("", "on")])
-def test_console_asks(
-    bmc: IpmiSim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, power: str
-) -> None:
-    """Off is only done when it is typed."""
-    answer = tmp_path / "typed"
-    answer.write_text(typed)
-    with answer.open() as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        assert _console(bmc, tmp_path, "off") == (0 if power == "off" else 3)
-    assert bmc.power == power
