@@ -75,7 +75,9 @@ class Agent:
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
-        self._requests = Requests(configuration, self._take, self._status, self._history)
+        self._requests = Requests(
+            configuration, self._take, self._status, self._history, self._edges.measure_settle
+        )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
     async def run(self) -> int:
@@ -247,7 +249,8 @@ class Agent:
             self._counts[f"refused_{error.refusal}"] += 1
             return
         self._counts["frames"] += 1
-        self._take(PeerHeard(link, min(heard_ns, time.monotonic_ns()), frame))
+        self._edges.heard_ns = min(heard_ns, time.monotonic_ns())
+        self._take(PeerHeard(link, self._edges.heard_ns, frame))
 
     def _know_peer(self, before: State, state: State) -> None:
         """Hold the peer's fence devices to the machine that its own frames say it is."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The operator's door: a unix socket, one JSON line in, one JSON line back, then closed.
 
-Request: {"verb": "status" | "switchover" | "maintenance" | "confirm-off" | "history", ...}.
+Request: {"verb": "status" | "switchover" | "maintenance" | "confirm-off" | "fence-proof"
+| "history", ...}.
 Reply: {"ok": bool, "message": str, "data": anything}. Who may ask is read from the socket
 itself (SO_PEERCRED), never from what is said on it.
 """
@@ -24,7 +25,7 @@ import structlog
 
 from haagent.errors import EdgeError
 
-VERBS = frozenset({"status", "switchover", "maintenance", "confirm-off", "history"})
+VERBS = frozenset({"status", "switchover", "maintenance", "confirm-off", "fence-proof", "history"})
 
 GROUP = "haagent"
 """Members of this system group may ask, if there is one."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
@@ -12,8 +12,10 @@ from uuid import UUID
 
 import structlog
 
-from fencing.client import Readiness
 from fencing.levels import Fence as FenceLevels
+from fencing.lock import FenceLock, lock_path
+from fencing.readiness import Readiness
+from fencing.settle import SettleTimes, Shot
 from haagent.config import Configuration
 from haagent.core.effects import (
     AbandonFence,
@@ -100,8 +102,20 @@ class Edges:
         self._frames = FrameShelf(netlink, everything)
         self.holder = VipHolder(netlink, self._frames, self._vip_lost)
         self._prober = VipProber(netlink, self._frames)
-        peer_devices = configuration.devices[configuration.pair.peer]
-        self.fence = FenceLevels(peer_devices, on_readiness=self._fence_readied)
+        peer = configuration.pair.peer
+        settle = SettleTimes(configuration.state_dir / "settle.json")
+        lock = lock_path(configuration.control_socket, configuration.node_names[peer])
+        self.fence = FenceLevels(
+            configuration.devices[peer],
+            on_readiness=self._fence_readied,
+            hedge_after_s=configuration.hedge_after_s,
+            lock=FenceLock(lock, "haagent"),
+            last_heard_ns=lambda: self.heard_ns,
+            settle_s=settle.settle_s,
+        )
+        self._settle = settle
+        self.heard_ns: int | None = None
+        """When the peer's last authentic frame arrived, monotonic: one read off does not speak."""
         self._fence_judged: tuple[bool, str] | None = None
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -290,12 +304,20 @@ class Edges:
                 level=step.level,
                 outcome=step.outcome.value,
                 detail=step.detail,
+                evidence=step.evidence,
                 ordered_ns=step.ordered_ns,
                 read_off_ns=step.read_off_ns,
                 took_ms=(step.finished_ns - step.started_ns) / 1e6,
             )
+        self.measure_settle(report.proof)
         read_ns = report.read_off_monotonic_ns
         self._take(FenceFinished(attempt, report.outcome, report.detail, read_ns))
+
+    def measure_settle(self, shots: Sequence[Shot]) -> None:
+        """The peer was read off: how much longer was it heard?"""
+        devices = self._configuration.devices[self._configuration.pair.peer]
+        if self._settle.learn(devices, shots, self.heard_ns):
+            self.write(self._settle.save)
 
     async def _power_on(self, attempt: int) -> None:
         report = await self.fence.on()

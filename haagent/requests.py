@@ -4,16 +4,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
+from fencing.settle import Shot
 from haagent.config import Configuration
 from haagent.core.effects import Reply
-from haagent.core.events import ConfirmOffAsked, Event, MaintenanceAsked, SwitchoverAsked
+from haagent.core.events import (
+    ConfirmOffAsked,
+    Event,
+    MaintenanceAsked,
+    OffProved,
+    SwitchoverAsked,
+)
 from haagent.history import History
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleShot:
+    """What the console tells of one device of the level that it read off."""
+
+    device: str
+    ordered_ns: int
+    first_off_ns: int
 
 
 class Requests:
@@ -24,6 +41,7 @@ class Requests:
         take: Queues an event for the core.
         status: Makes the status data.
         history: Has the records.
+        measure_settle: Takes the console's shots at the peer as a measurement.
     """
 
     def __init__(
@@ -32,11 +50,13 @@ class Requests:
         take: Callable[[Event], None],
         status: Callable[[], Mapping[str, object]],
         history: History,
+        measure_settle: Callable[[Sequence[Shot]], None],
     ) -> None:
         self._configuration = configuration
         self._take = take
         self._status = status
         self._history = history
+        self._measure_settle = measure_settle
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._request = 0
 
@@ -64,13 +84,31 @@ class Requests:
                 )
             case "confirm-off":
                 return await self._asked_to_confirm(request)
+            case "fence-proof" if type(request.get("read_ns")) is int:
+                return await self._shown_a_proof(request)
             case verb:
                 return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
 
-    async def _asked_to_confirm(self, request: Mapping[str, object]) -> Mapping[str, object]:
+    async def _shown_a_proof(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """The console fenced the peer and read it off at "read_ns" (CLOCK_MONOTONIC)."""
+        if (refusal := self._other_peer(request)) is not None:
+            return refusal
+        read_ns = request["read_ns"]
+        assert isinstance(read_ns, int)
+        reply = await self._submit(OffProved(self._next_request(), read_ns))
+        if reply["ok"]:
+            self._measure_settle(_shots(request.get("shots")))
+        return reply
+
+    def _other_peer(self, request: Mapping[str, object]) -> Mapping[str, object] | None:
         peer = self._configuration.node_names[self._configuration.pair.peer]
-        if request.get("peer", peer) != peer:
-            return {"ok": False, "message": f"the peer of this node is {peer}", "data": None}
+        if request.get("peer", peer) == peer:
+            return None
+        return {"ok": False, "message": f"the peer of this node is {peer}", "data": None}
+
+    async def _asked_to_confirm(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        if (refusal := self._other_peer(request)) is not None:
+            return refusal
         force = request.get("force") is True
         return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
 
@@ -87,7 +125,7 @@ class Requests:
         return self._request
 
     async def _submit(
-        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked
+        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked | OffProved
     ) -> Mapping[str, object]:
         """Put an operator's wish to the core and wait for its answer."""
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -97,3 +135,15 @@ class Requests:
         reply = await waiting
         log.info("operator.answered", request=event.request, ok=reply.ok, message=reply.message)
         return {"ok": reply.ok, "message": reply.message, "data": None}
+
+
+def _shots(told: object) -> list[Shot]:
+    """The request's "shots" of that form; what is of another measures nothing."""
+    shots: list[Shot] = []
+    for shot in told if isinstance(told, list) else []:
+        match shot:
+            case {"device": str(device), "ordered_ns": int(ordered), "first_off_ns": int(first)}:
+                shots.append(ConsoleShot(device, ordered, first))
+            case _:
+                log.warning("operator.shot_unknown")
+    return shots

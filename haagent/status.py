@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fencing.client import Readiness
+from fencing.readiness import Readiness
 from haagent import __version__
 from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
@@ -237,6 +237,16 @@ def _device(sources: Sources, device: Readiness) -> dict[str, Any]:
         "power": device.power.value,
         "checked_s_ago": None if checked is None else (sources.now_ns - checked) / 1e9,
         "detail": device.detail,
+        "evidence": device.evidence,
+        "findings": [
+            {
+                "code": finding.trouble.code,
+                "blocks": finding.trouble.blocks,
+                "text": finding.text,
+                "remedy": finding.trouble.remedy,
+            }
+            for finding in device.findings
+        ],
     }
 
 
@@ -251,9 +261,13 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
             text = f"link {link['name']}: {link['detail']}"
             alarms.append({"code": f"link_{link['name']}", "text": text})
     for device in sources.devices:
-        if not device.ready:
-            text = f"fence device {device.device}: {device.detail or 'not checked yet'}"
+        if device.pending:
+            text = f"fence device {device.device}: {device.pending}"
             alarms.append({"code": f"fence_{device.device}", "text": text})
+        for finding in device.findings:
+            text = f"fence device {device.device}: {finding.text}; {finding.trouble.remedy}"
+            code = f"fence_{device.device}_{finding.trouble.code}"
+            alarms.append({"code": code, "text": text})
     if isinstance(state.pair, Alive) and not configuration_agrees(state):
         alarms.append(_reason(Reason.CONFIGURATION_DIFFERS))
     for group in state.groups:

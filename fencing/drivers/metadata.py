@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fencing import Option
-from fencing.problems import nearest
+from fencing.config.problems import nearest
 
 TRUE = ("1", "yes", "on", "true")
 FALSE = ("0", "no", "off", "false")

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 from fencing import Secret
-from fencing.problems import printable
+from fencing.config.problems import printable
 
 CHARACTERS_MAX = 200
 """What one still reads at a glance."""

@@ -15,13 +15,13 @@ from pathlib import Path
 import structlog
 
 from fencing import DeviceSettings, FenceOutcome, Power
+from fencing.config.problems import nearest
+from fencing.config.tables import TableError, load_fences
 from fencing.fence_agent.contract import FAILED, OFF, OK, RefusedError, Request
 from fencing.level import FenceReport
 from fencing.levels import Fence
 from fencing.lock import FenceLock
-from fencing.problems import nearest
 from fencing.readiness import Readiness
-from fencing.tables import TableError, load_fences
 from fencing.verify import Progress
 
 Nodes = Mapping[str, tuple[DeviceSettings, ...]]

@@ -11,7 +11,8 @@ from typing import Any
 from core.harness import Bench, active, says, silent, standby
 
 from fencing import Power
-from fencing.client import Readiness
+from fencing.findings import Finding, Trouble
+from fencing.readiness import Readiness
 from haagent.config import Configuration, Keys, LogSettings
 from haagent.core.events import FenceReadied
 from haagent.core.settings import S
@@ -21,8 +22,8 @@ from haagent.links.linkset import LinkState as PathState
 from haagent.status import Sources, snapshot
 from haagent.vip import Vip
 
-READY = Readiness("alpha-bmc", 1, True, Power.ON, 90 * S, "", None, None)  # noqa: FBT003
-DEAD = replace(READY, ready=False, power=Power.UNKNOWN, detail="no answer")
+READY = Readiness("alpha-bmc", 1, Power.ON, 90 * S)
+DEAD = replace(READY, power=Power.UNKNOWN, seen=(Finding(Trouble.UNREACHABLE, "no answer"),))
 
 
 def status(bench: Bench, *, device: Readiness = READY, up: bool = True) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def status(bench: Bench, *, device: Readiness = READY, up: bool = True) -> dict[
         keys=Keys(1, {1: b"k" * 32}),
         vips={group.name: (vip,) for group in pair.groups},
         devices=((), ()),
+        hedge_after_s=2.0,
         references=(),
         probes={},
         state_dir=Path("unused"),
@@ -108,7 +110,7 @@ def test_a_dead_fence_device_on_the_active_is_degraded() -> None:
     data = status(settled(active()), device=DEAD)
     assert data["takeover"]["possible"]
     assert data["condition"] == "degraded"
-    assert "fence_alpha-bmc" in codes(data["alarms"])
+    assert "fence_alpha-bmc_unreachable" in codes(data["alarms"])
 
 
 def test_a_link_without_carrier_is_degraded() -> None:
