@@ -62,12 +62,13 @@ def test_ipmilan_by_another_name(bmc: IpmiSim) -> None:
 def test_ipmilan_faults(bmc: IpmiSim, fault: str) -> None:
     """S3: no fault of a BMC makes fence_ipmilan's word a proof while the machine runs."""
     bmc.fault = fault
-    report = off(ipmilan(bmc, deadline_s=4.0))
+    wanted = fault in ("none", "off_delay 1.0", "hang 1.0")
+    deadline_s = 15.0 if wanted else 4.0  # A proof takes what a busy machine takes.
+    report = off(ipmilan(bmc, deadline_s=deadline_s))
     if report.outcome is FenceOutcome.CONFIRMED_OFF:
         assert bmc.power == "off"
     (step,) = report.steps
-    assert (step.finished_ns - step.started_ns) / 1e9 < 4.0 + GRACE_S
-    wanted = fault in ("none", "off_delay 1.0", "hang 1.0")
+    assert (step.finished_ns - step.started_ns) / 1e9 < deadline_s + GRACE_S
     assert (report.outcome is FenceOutcome.CONFIRMED_OFF) == wanted, report
 
 

@@ -15,7 +15,7 @@ from hil.redfish.bmc import RedfishBmc
 from hil.redfish.certificates import Authority
 from hil.redfish.faces import FACES
 
-DEADLINE_S = 4.0
+DEADLINE_S = 15.0
 HOPELESS_S = 1.5
 """Deadline where no proof will come; longer than a run of fence_redfish (0.2 s)."""
 FACES_WITH_ON = sorted(name for name, face in FACES.items() if "On" in face.resets)

@@ -18,7 +18,7 @@ import pytest
 from fence_bench import PASSWORD, device, fencing, gone, running, sessions, simulator
 
 from fencing import DeviceSettings, FenceOutcome, Power, Secret
-from fencing.levels import FenceReport
+from fencing.level import FenceReport
 from hil.bmc import IpmiSim
 
 WRONG = Secret(b"not-the-word")

@@ -143,7 +143,7 @@ def test_secrets_stay_inside(bmc: IpmiSim, capfd: pytest.CaptureFixture[str]) ->
             return seen + repr(await watched.fence.off())
 
     output = asyncio.run(scenario()) + "".join(capfd.readouterr())
-    assert "fence.worker_died" in output
+    assert "confirmed_off" in output
     for secret in (PASSWORD, b64encode(PASSWORD.encode()).decode()):
         assert secret not in output
 
