@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from haagent.core.events import StopKind
+from haagent.core.gates import barred
 from haagent.core.operator import PAUSE_MS, all_stopped
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS
@@ -61,8 +62,10 @@ def not_promotable(state: State, group: Group) -> Reason | None:
         return group.phase.reason
     if isinstance(group.phase, Stuck):
         return Reason.START_FAILED
-    if state.cut_off_ns is not None:
+    if state.cut_off_ns is not None or group.unreachable:
         return Reason.ISOLATED
+    if (bar := barred(state, group)) is not None:
+        return bar
     if isinstance(group.phase, Standby) and state.now_ns < group.phase.handed_over_until_ns:
         return Reason.HANDED_OVER
     return None
@@ -78,8 +81,9 @@ def body(state: State, now_ns: int) -> Body:
         leaving=leaving,
         fence_me=any(isinstance(group.phase, Stuck) for group in state.groups),
         pausing_ms=PAUSE_MS if pausing else 0,
-        maintenance=state.maintenance,
-        maintenance_version=state.maintenance_version,
+        maintenance=state.orders.maintenance,
+        away=state.orders.away,
+        orders_version=state.orders.version,
         host_identity=state.settings.host_identity,
         configuration_hash=state.settings.configuration_hash,
         links=tuple(_link(link, now_ns) for link in state.links),
@@ -113,4 +117,7 @@ def _group(state: State, group: Group) -> GroupReport:
         attempt_term=attempt_term,
         attempt_incarnation=incarnation,
         switchover=isinstance(phase, Wanting) and phase.switchover,
+        position=group.position,
+        stopped=group.settings.name in state.orders.stopped,
+        frozen=group.settings.name in state.orders.frozen,
     )

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum, auto
 
+from haagent.core.effects import Manage
 from haagent.core.events import PeerHeard
+from haagent.core.orders import Orders
 from haagent.core.settings import MS, S
 from haagent.core.state import LinkState, State, View
 from haagent.core.turn import Turn
@@ -115,13 +117,32 @@ def _note(turn: Turn, event: PeerHeard) -> None:
         view = replace(view, heard_ns=heard_ns)
     turn.set(links=tuple(links), view=view, pause_until_ns=pause_until_ns)
     if newest:
-        _maintain(turn, view)
+        _obey(turn, view)
 
 
-def _maintain(turn: Turn, view: View) -> None:
-    """Maintenance belongs to the pair: the higher version is believed, at a tie the careful one."""
-    body, state = view.body, turn.state
-    theirs = (body.maintenance_version, body.maintenance)
-    if theirs > (state.maintenance_version, state.maintenance):
-        turn.set(maintenance=body.maintenance, maintenance_version=body.maintenance_version)
-        turn.persist()
+def _obey(turn: Turn, view: View) -> None:
+    """Standing orders belong to the pair: the newer ones are believed, and kept."""
+    body, mine = view.body, turn.state.orders
+    if body.orders_version < mine.version:
+        return
+    said = {report.name for report in body.groups}
+    theirs = Orders(
+        body.orders_version,
+        body.maintenance,
+        body.away,
+        frozenset(g.name for g in body.groups if g.stopped) | (mine.stopped - said),
+        frozenset(g.name for g in body.groups if g.frozen) | (mine.frozen - said),
+    )
+    if theirs.rank > mine.rank:
+        follow(turn, theirs)
+
+
+def follow(turn: Turn, orders: Orders) -> None:
+    """Put new standing orders in force, and make them durable."""
+    before = turn.state.orders
+    turn.set(orders=orders, wake_ns=turn.now_ns)
+    for index, group in enumerate(turn.state.groups):
+        frozen = group.settings.name in orders.frozen
+        if frozen != (group.settings.name in before.frozen):
+            turn.emit(Manage(index, on=not frozen))
+    turn.persist()

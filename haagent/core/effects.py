@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from haagent.core.events import StopKind
+from haagent.core.orders import Orders
 from haagent.core.wire import Body
 
 
@@ -26,8 +27,7 @@ class Record:
 
     groups: tuple[tuple[str, GroupRecord], ...] = ()
     fences_ns: tuple[int, ...] = ()
-    maintenance: bool = False
-    maintenance_version: int = 0
+    orders: Orders = field(default_factory=Orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,14 @@ class StopGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Manage:
+    """Look after the group's resources, or leave them alone: watch, but mend nothing."""
+
+    group: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Tell the network anew where the group's addresses are."""
 
@@ -130,6 +138,7 @@ Effect = (
     | ProbeVip
     | StartGroup
     | StopGroup
+    | Manage
     | Announce
     | Reply
     | Exit

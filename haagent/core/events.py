@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from fencing import FenceOutcome
 from haagent.core.wire import Frame
@@ -158,6 +159,8 @@ class SwitchoverAsked:
     request: int
     group: int | None
     """None: all groups that the answering node holds, or else all that the peer holds."""
+    dry_run: bool = False
+    """Only say whether it could be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,49 @@ class OffProved:
     request: int
     read_ns: int
     """Monotonic: a moment at which the whole level was off."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwayAsked:
+    """An operator puts a node on standby, or takes it back."""
+
+    request: int
+    node: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOrdered:
+    """An operator stops, starts, freezes or unfreezes a group, on both nodes."""
+
+    request: int
+    group: int
+    what: Literal["stop", "start", "freeze", "unfreeze"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverAsked:
+    """An operator wants groups started here although their data is too old."""
+
+    request: int
+    group: int | None
+    """None: all that this node does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRead:
+    """How fresh our data is; -1 when nobody can tell."""
+
+    group: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReachChanged:
+    """Whether the group's clients reach this node, judged over some time."""
+
+    group: int
+    reachable: bool
 
 
 class StopKind(StrEnum):
@@ -222,5 +268,10 @@ Event = (
     | MaintenanceAsked
     | ConfirmOffAsked
     | OffProved
+    | AwayAsked
+    | GroupOrdered
+    | FailoverAsked
+    | PositionRead
+    | ReachChanged
     | StopAsked
 )

@@ -91,15 +91,41 @@ def configuration_agrees(state: State) -> bool:
     return view is None or view.body.configuration_hash == state.settings.configuration_hash
 
 
-def gainable(group: Group) -> bool:
+def barred(state: State, group: Group) -> Reason | None:
+    """Why this node may not take the group, whatever grant it has; None if it may."""
+    name, orders = group.settings.name, state.orders
+    if name in orders.stopped:
+        return Reason.GROUP_STOPPED
+    if name in orders.frozen:
+        return Reason.GROUP_FROZEN
+    if orders.away[state.settings.me]:
+        return Reason.NODE_STANDBY
+    if not group.accept_loss and _too_old(state, group):
+        return Reason.DATA_TOO_OLD
+    return None
+
+
+def _too_old(state: State, group: Group) -> bool:
+    """Our data is further behind than allowed what the peer last said of its own.
+
+    A position of ours that nobody can tell counts as too old where the peer told one.
+    """
+    limit, view = group.settings.max_lag, state.view
+    theirs = view.group(group.settings.name) if view else None
+    if limit is None or theirs is None or theirs.position < 0:
+        return False
+    return group.position < 0 or theirs.position - group.position > limit
+
+
+def gainable(state: State, group: Group) -> bool:
     """Whether we could start the group if the peer were proved off."""
-    return isinstance(group.phase, Standby | Wanting | Yielded)
+    return isinstance(group.phase, Standby | Wanting | Yielded) and barred(state, group) is None
 
 
 def standing_reasons(state: State, now_ns: int) -> list[Reason]:
     """What would forbid a fence whatever the peer does: status shows these all day."""
     reasons = []
-    if state.maintenance:
+    if state.orders.maintenance:
         reasons.append(Reason.MAINTENANCE)
     if not configuration_agrees(state):
         reasons.append(Reason.CONFIGURATION_DIFFERS)
@@ -124,9 +150,8 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
         if state.settings.me == 1 and any(isinstance(g.phase, Stuck) for g in state.groups):
             reasons.append(Reason.FENCE_DELAY)
         return tuple(reasons)
-    if not any(gainable(group) for group in state.groups):
-        blocked = {g.phase.reason for g in state.groups if isinstance(g.phase, Blocked)}
-        reasons += sorted(blocked) or [Reason.NOTHING_TO_GAIN]
+    if not gains(state):
+        reasons += sorted(_kept_from_us(state)) or [Reason.NOTHING_TO_GAIN]
     silent_ns = silence_ns(state, now_ns)
     if cause is FenceCause.SILENCE and silent_ns < state.settings.timing.dead_after_ns:
         reasons.append(Reason.STALLED)
@@ -136,6 +161,18 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
         reasons.append(Reason.STALLED)
     reasons += _evidence_reasons(state, cause, silent_ns)
     return tuple(reasons)
+
+
+def gains(state: State) -> bool:
+    """Whether any group could be started here if the peer were proved off."""
+    return any(gainable(state, group) for group in state.groups)
+
+
+def _kept_from_us(state: State) -> set[Reason]:
+    """Why the groups that do not run here could not be started here."""
+    blocked = {g.phase.reason for g in state.groups if isinstance(g.phase, Blocked)}
+    waiting = (g for g in state.groups if isinstance(g.phase, Standby | Wanting | Yielded))
+    return blocked | {bar for group in waiting if (bar := barred(state, group)) is not None}
 
 
 def leaves_first_shot(state: State) -> bool:

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from haagent.core import moves
 from haagent.core.effects import Persist, ProbeVip, StartGroup, StopGroup
 from haagent.core.events import StopKind
-from haagent.core.gates import configuration_agrees
+from haagent.core.gates import barred, configuration_agrees
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import (
@@ -44,6 +45,8 @@ WANT_NS = 5 * S
 HAND_OVER_NS = 5 * S
 """For so long after a hand-over the other node goes first."""
 START_RETRY_NS = 5 * S
+START_RETRY_MAX_NS = 60 * S
+"""Pauses between two tries to start a group here, when nobody else could; they double."""
 STOP_RETRY_NS = 1 * S
 """A stop that failed may succeed when a client has let go; the stop budget bounds the trying."""
 TAKE_OVER_NS = 10 * S
@@ -56,8 +59,10 @@ START_FAILED_NS = 60 * S
 
 def advance(turn: Turn, index: int) -> None:
     """What time, the pair's phase and the peer's words make of the group's phase."""
-    phase = turn.group(index).phase
-    if isinstance(phase, Standby | Wanting | Yielded) and (grant := off_or_gone(turn.state)):
+    group = turn.group(index)
+    phase = group.phase
+    waiting = isinstance(phase, Standby | Wanting | Yielded)
+    if waiting and not barred(turn.state, group) and (grant := off_or_gone(turn.state)):
         take_over(turn, index, grant, _next_term(turn, index))
         return
     match phase:
@@ -154,11 +159,15 @@ def _standby(turn: Turn, index: int, phase: Standby) -> None:
     theirs = report(turn.state, index)
     if theirs is None or turn.state.stopping is not None:
         return
+    if barred(turn.state, turn.group(index)) is not None:
+        return
     if theirs.role is Role.ACTIVE and phase.handed_over_until_ns:
         turn.enter(index, Standby())
+    elif theirs.role is Role.ACTIVE and moves.comes_home(turn, index):
+        want(turn, index, switchover=True)
     elif theirs.role is Role.RELEASING or theirs.reason == Reason.HANDED_OVER:
         want(turn, index, switchover=False)
-    elif not theirs.role.holds and not turn.state.maintenance:
+    elif not theirs.role.holds and not turn.state.orders.maintenance:
         patient = turn.now_ns < phase.handed_over_until_ns and theirs.promotable
         if not patient and goes_first(turn.state, turn.group(index), theirs):
             want(turn, index, switchover=False)
@@ -195,7 +204,8 @@ def _promise(turn: Turn, index: int) -> bool:
 
 
 def _wanting(turn: Turn, index: int, phase: Wanting) -> None:
-    if turn.now_ns >= phase.until_ns or turn.state.stopping is not None:
+    barred_now = barred(turn.state, turn.group(index)) is not None
+    if turn.now_ns >= phase.until_ns or turn.state.stopping is not None or barred_now:
         turn.enter(index, Standby())
         return
     theirs = report(turn.state, index)
@@ -230,18 +240,21 @@ def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
     if phase.grant is Grant.PEER_OFF and not isinstance(turn.state.pair, Fenced):
         turn.enter(index, Standby())  # S8: the proof was taken back before anything started.
         turn.persist()
+    elif (bar := barred(turn.state, turn.group(index))) is not None:
+        blocked(turn, index, bar, "")  # It became known, or was ordered, meanwhile.
     elif phase.persisted and phase.probed:
         if turn.may_strike:
-            _start(turn, index, phase.term, tries=0)
+            _start(turn, index, phase.term, tries=0, arriving=True)
     elif turn.clock and turn.now_ns >= phase.until_ns:
         reason = Reason.VIP_NOT_PROBED if phase.persisted else Reason.NOT_DURABLE
         blocked(turn, index, reason, "no answer in time")
 
 
-def _start(turn: Turn, index: int, term: int, *, tries: int) -> None:
+def _start(turn: Turn, index: int, term: int, *, tries: int, arriving: bool) -> None:
     attempt = turn.attempt()
     turn.emit(StartGroup(index, attempt))
-    turn.enter(index, Starting(term, attempt, tries=tries + 1), held_term=term)
+    starting = Starting(term, attempt, tries=tries + 1, arriving=arriving)
+    turn.enter(index, starting, held_term=term)
 
 
 def _starting(turn: Turn, index: int, phase: Starting) -> None:
@@ -250,15 +263,20 @@ def _starting(turn: Turn, index: int, phase: Starting) -> None:
     ):
         release(turn, index)
     elif phase.attempt is None and turn.now_ns >= phase.retry_ns and turn.may_strike:
-        _start(turn, index, phase.term, tries=phase.tries)
+        _start(turn, index, phase.term, tries=phase.tries, arriving=phase.arriving)
 
 
 def _active(turn: Turn, index: int, phase: Active) -> None:
-    theirs = report(turn.state, index)
+    state, name = turn.state, turn.group(index).settings.name
+    theirs = report(state, index)
+    frozen = name in state.orders.frozen
     asked = theirs is not None and theirs.role is Role.WANTING and theirs.switchover
-    leaving = turn.state.stopping is StopKind.LEAVE
-    cut_off = _cut_off(turn) and _peer_able(turn.state, index)
-    if asked or leaving or cut_off or _superseded(turn.state, index, phase.term):
+    away = state.orders.away[state.settings.me] and _could_take(state, index)
+    lost_clients = _cut_off(turn) or turn.group(index).unreachable
+    cut_off = lost_clients and _peer_able(turn, index)
+    must = state.stopping is StopKind.LEAVE or name in state.orders.stopped
+    must = must or _superseded(state, index, phase.term)
+    if must or ((asked or away or cut_off) and not frozen):
         release(turn, index)
 
 
@@ -268,11 +286,17 @@ def _cut_off(turn: Turn) -> bool:
     return since_ns is not None and turn.now_ns - since_ns >= turn.timing.dead_after_ns
 
 
-def _peer_able(state: State, index: int) -> bool:
-    """The peer could take the group, and nobody forbade to hand it over by ourselves."""
+def _could_take(state: State, index: int) -> bool:
+    """The peer says that it could take the group."""
     theirs = report(state, index)
-    able = theirs is not None and theirs.promotable and not theirs.role.holds
-    return able and not state.maintenance
+    return theirs is not None and theirs.promotable and not theirs.role.holds
+
+
+def _peer_able(turn: Turn, index: int) -> bool:
+    """The peer could take the group, and nothing forbids to hand it over by ourselves."""
+    if turn.state.orders.maintenance or moves.restless(turn.group(index), turn.now_ns):
+        return False
+    return _could_take(turn.state, index)
 
 
 def _superseded(state: State, index: int, term: int) -> bool:
@@ -293,27 +317,49 @@ def stop_failed(turn: Turn, index: int) -> None:
         turn.enter(index, replace(phase, retry_ns=turn.now_ns + STOP_RETRY_NS))
 
 
+def started(turn: Turn, index: int, term: int) -> None:
+    """Everything of the group runs here and its clients can reach it."""
+    group = turn.group(index)
+    assert isinstance(group.phase, Starting)
+    moves_ns = moves.recent(group, turn.now_ns)
+    if group.phase.arriving:
+        moves_ns += (turn.now_ns,)
+    turn.enter(index, Active(term, turn.now_ns), moves_ns=moves_ns, accept_loss=False)
+
+
+def lost(turn: Turn, index: int, detail: str) -> None:
+    """A resource failed for good; a frozen group stays as it is."""
+    if turn.group(index).settings.name not in turn.state.orders.frozen:
+        hand_over_or_retry(turn, index, detail)
+
+
 def hand_over_or_retry(turn: Turn, index: int, detail: str) -> None:
     """The group does not run here as it should: the peer takes it if it can (S2 a)."""
     group = turn.group(index)
     assert isinstance(group.phase, Starting | Active)
-    if _peer_able(turn.state, index):
+    if _peer_able(turn, index):
         release(turn, index, Reason.START_FAILED)
         return
-    tries = group.phase.tries if isinstance(group.phase, Starting) else 0
-    retry_ns = turn.now_ns + (START_RETRY_NS if tries else 0)
-    turn.enter(index, Starting(group.phase.term, None, retry_ns, tries, detail))
+    term = group.phase.term
+    if isinstance(group.phase, Starting):
+        again = replace(group.phase, attempt=None, detail=detail)
+        pause_ns = min(START_RETRY_NS << min(again.tries - 1, 10), START_RETRY_MAX_NS)
+        turn.enter(index, replace(again, retry_ns=turn.now_ns + pause_ns))
+    else:
+        turn.enter(index, Starting(term, None, turn.now_ns, detail=detail))
     turn.set(wake_ns=turn.now_ns)
 
 
 def stopped(turn: Turn, index: int) -> None:
     """Everything of the group was seen stopped here."""
-    phase = turn.group(index).phase
+    group = turn.group(index)
+    phase = group.phase
+    moves_ns = (*moves.recent(group, turn.now_ns), turn.now_ns)
     if isinstance(phase, Releasing) and phase.reason is not None:
         blocked = Blocked(phase.reason, "", turn.now_ns + START_FAILED_NS)
-        turn.enter(index, blocked)
+        turn.enter(index, blocked, moves_ns=moves_ns)
     elif isinstance(phase, Releasing | Stuck):
-        turn.enter(index, Standby(turn.now_ns + HAND_OVER_NS))
+        turn.enter(index, Standby(turn.now_ns + HAND_OVER_NS), moves_ns=moves_ns)
     else:
         turn.enter(index, Standby())
     turn.set(wake_ns=turn.now_ns)

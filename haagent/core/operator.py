@@ -8,13 +8,12 @@ from haagent.core.effects import AbandonFence, Exit, GatherEvidence, Reply
 from haagent.core.events import (
     ConfirmOffAsked,
     EvidenceGathered,
-    MaintenanceAsked,
     OffProved,
     StopAsked,
     StopKind,
     SwitchoverAsked,
 )
-from haagent.core.gates import configuration_agrees
+from haagent.core.gates import barred, configuration_agrees
 from haagent.core.pair import IN_FLIGHT_NS
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
@@ -22,7 +21,6 @@ from haagent.core.state import (
     HOLDING,
     Active,
     Alive,
-    Confirming,
     Fenced,
     Fencing,
     Group,
@@ -32,12 +30,12 @@ from haagent.core.state import (
     Standby,
     Starting,
     State,
-    Switchover,
     TakingOver,
     Wanting,
 )
 from haagent.core.turn import Turn
 from haagent.core.wire import AGE_NEVER_MS, Role
+from haagent.core.wishes import Confirming, Switchover
 
 SWITCHOVER_NS = 30 * S
 """A hand-over that takes longer is reported as still running."""
@@ -62,7 +60,7 @@ def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
     everything = range(len(state.groups))
     wanted = list(everything) if event.group is None else [event.group]
     mine = [i for i in wanted if isinstance(state.groups[i].phase, Active)]
-    theirs = [i for i in wanted if _peer_role(state, i) is Role.ACTIVE]
+    theirs = [i for i in wanted if peer_role(state, i) is Role.ACTIVE]
     targets, to_me = (mine, False) if mine else (theirs, True)
     refusal = "no node holds the group" if not targets else None
     if refusal is None and len(state.switchovers) + len(targets) > SWITCHOVERS_MAX:
@@ -71,6 +69,11 @@ def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
         refusal = refusal or _hand_over_refusal(state, index, to_me=to_me)
     if refusal is not None:
         turn.emit(Reply(event.request, ok=False, message=refusal))
+        return
+    if event.dry_run:
+        names = ", ".join(state.groups[index].settings.name for index in targets)
+        where = "here" if to_me else "to the peer"
+        turn.emit(Reply(event.request, ok=True, message=f"{names}: could be moved {where} now"))
         return
     for index in targets:
         waiting = Switchover(event.request, index, to_me, turn.now_ns + SWITCHOVER_NS)
@@ -81,7 +84,8 @@ def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
             groups.release(turn, index)
 
 
-def _peer_role(state: State, index: int) -> Role | None:
+def peer_role(state: State, index: int) -> Role | None:
+    """What the peer says it is to the group; None if it says nothing."""
     return state.view.role(state.groups[index].settings.name) if state.view else None
 
 
@@ -105,7 +109,11 @@ def _hand_over_refusal(state: State, index: int, *, to_me: bool) -> str | None:
     if not peer_hears_us(state):
         return Reason.PEER_DOES_NOT_HEAR_US.text
     group = state.groups[index]
+    if group.settings.name in state.orders.frozen:
+        return Reason.GROUP_FROZEN.text
     if to_me:
+        if (bar := barred(state, group)) is not None:
+            return bar.text
         return None if isinstance(group.phase, Standby) else _phase_refusal(group)
     theirs = groups.report(state, index)
     if theirs is None or not theirs.promotable or theirs.role is not Role.STANDBY:
@@ -143,17 +151,7 @@ def settle_switchovers(turn: Turn) -> None:
 def _arrived(state: State, item: Switchover) -> bool:
     if item.to_me:
         return isinstance(state.groups[item.group].phase, Active)
-    return _peer_role(state, item.group) is Role.ACTIVE
-
-
-def maintenance_asked(turn: Turn, event: MaintenanceAsked) -> None:
-    """The pair's switch: a higher version travels to the peer and is kept by both."""
-    if turn.state.maintenance != event.on:
-        version = turn.state.maintenance_version + 1
-        turn.set(maintenance=event.on, maintenance_version=version, beat_ns=turn.now_ns)
-        turn.persist()
-    word = "on" if event.on else "off"
-    turn.emit(Reply(event.request, ok=True, message=f"maintenance is {word}"))
+    return peer_role(state, item.group) is Role.ACTIVE
 
 
 def confirm_off_asked(turn: Turn, event: ConfirmOffAsked) -> None:
@@ -287,6 +285,6 @@ def _peer_took_over(turn: Turn) -> bool:
     if turn.now_ns - since_ns >= LEAVING_BEATS_NS:
         return True
     return all(
-        _peer_role(state, index) in {Role.ACTIVE, Role.TAKING_OVER}
+        peer_role(state, index) in {Role.ACTIVE, Role.TAKING_OVER}
         for index in range(len(state.groups))
     )

@@ -13,7 +13,7 @@ from haagent.core.events import FenceFinished, PeerHeard, PowerOnFinished, StopK
 from haagent.core.gates import (
     ask_evidence,
     fence_reasons,
-    gainable,
+    gains,
     leaves_first_shot,
     recent_fences,
 )
@@ -173,7 +173,7 @@ def _unheard(turn: Turn, phase: Unheard) -> None:
     """S5: start nothing; only a configured lone start ever shoots at a peer never heard."""
     alone_ns = turn.now_ns - max(phase.since_ns, turn.state.quiet_from_ns)
     patience_ns = turn.timing.lone_start_after_ns
-    if phase.fenced_ns is not None and any(gainable(group) for group in turn.state.groups):
+    if phase.fenced_ns is not None and gains(turn.state):
         # We shot it ourselves and could not start then; it did not come back (S5 is satisfied).
         patience_ns = REBOOT_NS if patience_ns is None else min(patience_ns, REBOOT_NS)
     if patience_ns is not None and alone_ns >= patience_ns:

@@ -31,6 +31,11 @@ class Reason(IntEnum):
     PEER_NOT_PROMOTABLE = 20
     VIP_NOT_PROBED = 21
     HANDED_OVER = 22
+    GROUP_STOPPED = 23
+    GROUP_FROZEN = 24
+    NODE_STANDBY = 25
+    DATA_TOO_OLD = 26
+    TOO_MANY_MOVES = 27
 
     @property
     def code(self) -> str:
@@ -66,5 +71,10 @@ _TEXTS = {
     Reason.HANDED_OVER: "it has just handed the group over",
     Reason.VIP_NOT_PROBED: "a virtual address could not be probed for another holder",
     Reason.PEER_NOT_PROMOTABLE: "the peer says that it cannot take the group",
+    Reason.GROUP_STOPPED: "an operator stopped the group",
+    Reason.GROUP_FROZEN: "an operator froze the group: it stays as it is",
+    Reason.NODE_STANDBY: "an operator put this node on standby",
+    Reason.DATA_TOO_OLD: "this node's data is too far behind the peer's",
+    Reason.TOO_MANY_MOVES: "the group has changed nodes too often; it stays where it is",
 }
 assert set(_TEXTS) == set(Reason)

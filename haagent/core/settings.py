@@ -21,6 +21,13 @@ class GroupSettings:
     name: str
     preferred: int
     """Node that starts the group at a joint start when both are equally able: 0 or 1."""
+    failback_after_ns: int | None = None
+    """How long the preferred node must be well before it asks for the group; None: never."""
+    max_lag: int | None = None
+    """How far this node's data may be behind the peer's, in the units of its position."""
+    max_moves: int = 6
+    """Changes of node in `move_window`; from then on the group stays where it is."""
+    move_window_ns: int = 600 * S
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from enum import StrEnum
 
 from haagent.core.effects import Effect, GroupRecord, Record
 from haagent.core.events import StopKind
+from haagent.core.orders import Orders
 from haagent.core.reasons import Reason
 from haagent.core.settings import GroupSettings, PairSettings
 from haagent.core.wire import Body, GroupReport, Role
+from haagent.core.wishes import Confirming, Switchover
 
 
 class Proof(StrEnum):
@@ -196,6 +198,8 @@ class Starting:
     tries: int = 0
     detail: str = ""
     """Why the last try failed."""
+    arriving: bool = False
+    """The group comes from the other node, rather than being mended here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,14 @@ class Group:
     held_term: int = 0
     """The last term in which this node held it."""
     since_ns: int = 0
+    position: int = -1
+    """How fresh our data is; -1 when the group has none, or nobody can tell."""
+    accept_loss: bool = False
+    """An operator wants it started although its data is too old."""
+    unreachable: bool = False
+    """Its clients do not reach us: references are silent, or its interface has no carrier."""
+    moves_ns: tuple[int, ...] = ()
+    """When it came to this node or left it, within the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,24 +317,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Confirming:
-    """An operator's word is being checked against the virtual addresses."""
-
-    request: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Switchover:
-    """A hand-over that an operator waits for."""
-
-    request: int
-    group: int
-    to_me: bool
-    until_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """Everything a node knows."""
 
@@ -359,8 +353,7 @@ class State:
     """A fence device was caught lying (S8)."""
     fence_ready: bool | None = None
     fence_detail: str = ""
-    maintenance: bool = False
-    maintenance_version: int = 0
+    orders: Orders = field(default_factory=Orders)
     confirming: Confirming | None = None
     switchovers: tuple[Switchover, ...] = ()
     stopping: StopKind | None = None
@@ -381,8 +374,7 @@ class State:
                 for group in self.groups
             ),
             fences_ns=self.fences_ns,
-            maintenance=self.maintenance,
-            maintenance_version=self.maintenance_version,
+            orders=self.orders,
         )
 
 

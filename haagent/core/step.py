@@ -32,18 +32,22 @@ anything.
 
 from __future__ import annotations
 
-from typing import assert_never
+from dataclasses import replace
+from typing import Any, assert_never
 
-from haagent.core import beat, detector, gates, groups, operator, pair
-from haagent.core.effects import Beat, GroupRecord, Record, StartGroup, StopGroup
+from haagent.core import beat, detector, gates, groups, operator, pair, standing
+from haagent.core.effects import Beat, GroupRecord, Manage, Record, StartGroup, StopGroup
 from haagent.core.events import (
+    AwayAsked,
     ConfirmOffAsked,
     DeadlinePassed,
     Event,
     EvidenceGathered,
+    FailoverAsked,
     FenceFinished,
     FenceReadied,
     GroupLost,
+    GroupOrdered,
     GroupStarted,
     GroupStartFailed,
     GroupStopFailed,
@@ -54,7 +58,9 @@ from haagent.core.events import (
     PeerHeard,
     Persisted,
     PersistFailed,
+    PositionRead,
     PowerOnFinished,
+    ReachChanged,
     StopAsked,
     SwitchoverAsked,
     VipProbed,
@@ -118,8 +124,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             stalled_at_ns=now_ns,
             wake_ns=now_ns,
             fences_ns=record.fences_ns if same_boot else (),
-            maintenance=record.maintenance,
-            maintenance_version=record.maintenance_version,
+            orders=record.orders,
         ),
         now_ns,
         clock=True,
@@ -138,6 +143,8 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         held_term = known.term if known.held else known.held_term
         entry = Group(group, phase, known.term, held_term, now_ns)
         turn.set(groups=(*turn.state.groups, entry))
+        if group.name in turn.state.orders.frozen:
+            turn.emit(Manage(index, on=False))
     return Step(turn.state, tuple(turn.effects))
 
 
@@ -194,19 +201,34 @@ def _take(turn: Turn, event: Event) -> None:
             _stop_answered(turn, event)
         case GroupLost():
             if isinstance(turn.group(event.group).phase, Active):
-                groups.hand_over_or_retry(turn, event.group, event.detail)
+                groups.lost(turn, event.group, event.detail)
         case SwitchoverAsked():
             operator.switchover_asked(turn, event)
         case MaintenanceAsked():
-            operator.maintenance_asked(turn, event)
+            standing.maintenance_asked(turn, event)
         case ConfirmOffAsked():
             operator.confirm_off_asked(turn, event)
         case OffProved():
             operator.off_proved(turn, event)
+        case AwayAsked() | GroupOrdered():
+            standing.ordered(turn, event)
+        case FailoverAsked():
+            standing.failover_asked(turn, event)
+        case PositionRead():
+            _change(turn, event.group, position=event.position)
+        case ReachChanged():
+            _change(turn, event.group, unreachable=not event.reachable)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:
             assert_never(event)
+
+
+def _change(turn: Turn, index: int, **changes: Any) -> None:
+    """A fact about a group that is no phase of it."""
+    groups = list(turn.state.groups)
+    groups[index] = replace(groups[index], **changes)
+    turn.set(groups=tuple(groups))
 
 
 def _link_changed(turn: Turn, event: LinkChanged) -> None:
@@ -249,7 +271,7 @@ def _start_answered(
         case VipProbeFailed():
             groups.blocked(turn, event.group, Reason.VIP_NOT_PROBED, event.detail)
         case GroupStarted():
-            turn.enter(event.group, Active(phase.term, turn.now_ns))
+            groups.started(turn, event.group, phase.term)
         case GroupStartFailed():
             groups.hand_over_or_retry(turn, event.group, event.detail)
         case _:

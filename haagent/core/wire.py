@@ -15,15 +15,16 @@ everything before it.
     24     8    cluster: first bytes of SHA-256 of its name
     32     8    echo: the incarnation the sender hears, 0 for none
     40     2    stall: the sender's own worst stall of late, ms
-    42     2    flags: 1 leaving, 2 maintenance, 4 please fence me
+    42     2    flags: 1 leaving, 2 maintenance, 4 please fence me, 8 and 16 node 0 and 1 on standby
     44     4    pausing: how long the sender will be silent on purpose, ms
-    48     4    maintenance version: the higher one is believed
+    48     4    version of the standing orders (maintenance, standby, stopped, frozen)
     52     16   host identity (system UUID), zero when unknown
     68     16   configuration hash
     84     1    number of links L
     85     1    number of groups G
     86     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
-    ...    per group: name length (1), name, role (1), flags (1: 1 promotable, 2 switchover),
+    ...    per group: name length (1), name, role (1), flags (1: 1 promotable, 2 switchover,
+           4 stopped, 8 frozen by an operator),
            reason for not promotable (1), term (8), term last held (8),
            attempt (8), attempt's term (8), attempt's incarnation (8), data position (8)
     end-32 32   HMAC-SHA256
@@ -56,8 +57,10 @@ _FIXED = struct.Struct("!QHHII16s16sBB")
 _LINK = struct.Struct("!QH")
 _GROUP = struct.Struct("!BBBQQQQQq")
 _MAC_BYTES = 32
-_LEAVING, _MAINTENANCE, _FENCE_ME = 1, 2, 4
-_PROMOTABLE, _SWITCHOVER = 1, 2
+_LEAVING, _MAINTENANCE, _FENCE_ME, _AWAY_0, _AWAY_1 = 1, 2, 4, 8, 16
+_BODY_FLAGS = _LEAVING | _MAINTENANCE | _FENCE_ME | _AWAY_0 | _AWAY_1
+_PROMOTABLE, _SWITCHOVER, _STOPPED, _FROZEN = 1, 2, 4, 8
+_GROUP_FLAGS = _PROMOTABLE | _SWITCHOVER | _STOPPED | _FROZEN
 
 
 class Role(IntEnum):
@@ -134,6 +137,9 @@ class GroupReport:
     """A WANTING that asks an active peer to hand over."""
     position: int = -1
     """How fresh the data is; -1 when the group has none."""
+    stopped: bool = False
+    frozen: bool = False
+    """Standing orders, of the version in the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,9 @@ class Body:
     fence_me: bool
     pausing_ms: int
     maintenance: bool
-    maintenance_version: int
+    away: tuple[bool, bool]
+    orders_version: int
+    """Of maintenance, away, and the groups' stopped and frozen."""
     host_identity: bytes
     configuration_hash: bytes
     links: tuple[LinkReport, ...]
@@ -212,12 +220,13 @@ def encode(
 def encode_body(body: Body) -> bytes:
     """The part of a frame that is the same on every link of one heartbeat."""
     flags = body.leaving * _LEAVING | body.maintenance * _MAINTENANCE | body.fence_me * _FENCE_ME
+    flags |= body.away[0] * _AWAY_0 | body.away[1] * _AWAY_1
     fixed = _FIXED.pack(
         body.echo,
         min(body.stall_ms, 0xFFFF),
         flags,
         body.pausing_ms,
-        body.maintenance_version,
+        body.orders_version,
         body.host_identity,
         body.configuration_hash,
         len(body.links),
@@ -231,6 +240,7 @@ def _encode_group(group: GroupReport) -> bytes:
     name = group.name.encode()
     assert len(name) <= NAME_BYTES_MAX
     flags = group.promotable * _PROMOTABLE | group.switchover * _SWITCHOVER
+    flags |= group.stopped * _STOPPED | group.frozen * _FROZEN
     return (
         bytes([len(name)])
         + name
@@ -293,7 +303,7 @@ def _decode_body(content: bytes) -> Body:
     try:
         fixed = _FIXED.unpack_from(content)
         echo, stall_ms, flags, pausing_ms, version, identity, configuration, links, groups = fixed
-        if links > LINKS_MAX or groups > GROUPS_MAX or flags > _LEAVING + _MAINTENANCE + _FENCE_ME:
+        if links > LINKS_MAX or groups > GROUPS_MAX or flags & ~_BODY_FLAGS:
             raise DecodeError(Refusal.MALFORMED)
         at = _FIXED.size
         link_reports = []
@@ -315,7 +325,8 @@ def _decode_body(content: bytes) -> Body:
         fence_me=bool(flags & _FENCE_ME),
         pausing_ms=pausing_ms,
         maintenance=bool(flags & _MAINTENANCE),
-        maintenance_version=version,
+        orders_version=version,
+        away=(bool(flags & _AWAY_0), bool(flags & _AWAY_1)),
         host_identity=identity,
         configuration_hash=configuration,
         links=tuple(link_reports),
@@ -331,7 +342,7 @@ def _decode_group(signed: bytes, at: int) -> tuple[GroupReport, int]:
     role, flags, reason, term, held, attempt, attempt_term, incarnation, position = (
         _GROUP.unpack_from(signed, end)
     )
-    if flags > _PROMOTABLE + _SWITCHOVER:
+    if flags & ~_GROUP_FLAGS:
         raise DecodeError(Refusal.MALFORMED)
     report = GroupReport(
         name=signed[at + 1 : end].decode(),
@@ -345,5 +356,7 @@ def _decode_group(signed: bytes, at: int) -> tuple[GroupReport, int]:
         attempt_incarnation=incarnation,
         switchover=bool(flags & _SWITCHOVER),
         position=position,
+        stopped=bool(flags & _STOPPED),
+        frozen=bool(flags & _FROZEN),
     )
     return report, end + _GROUP.size

@@ -16,6 +16,7 @@ from haagent.core.effects import (
     Exit,
     Fence,
     GatherEvidence,
+    Manage,
     Persist,
     PowerOn,
     ProbeVip,
@@ -28,6 +29,7 @@ from haagent.core.events import (
     DeadlinePassed,
     Event,
     EvidenceGathered,
+    GroupLost,
     GroupStarted,
     GroupStartFailed,
     GroupStopFailed,
@@ -38,6 +40,7 @@ from haagent.core.events import (
     VipProbed,
 )
 from haagent.core.settings import MS, S
+from haagent.core.state import Active
 from haagent.core.wire import Frame
 
 from .bmc import Worker
@@ -244,11 +247,20 @@ class Agent:
                 self._stop_group(effect)
             case Exit():
                 self.die()
+            case Manage():
+                if effect.on:
+                    self._later(10 * MS, self._look_after, effect.group)
             case Announce() | Reply():
                 pass
             case _:
                 assert_never(effect)
         self.world.carried_out(self.machine.node, effect)
+
+    def _look_after(self, group: int) -> None:
+        """What failed while the group was frozen is noticed when it is looked after again."""
+        active = isinstance(self.state.groups[group].phase, Active)
+        if active and group not in self.machine.running:
+            self.answer(0, GroupLost(group, "gone meanwhile"))
 
     def _persist(self, effect: Persist) -> None:
         """One write after the other; the answer comes later than the write."""

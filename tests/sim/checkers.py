@@ -256,12 +256,25 @@ class Checker:
             return  # The same holding goes on: a retry.
         name = state.groups[index].settings.name
         machine = agent.machine
+        self._fresh(agent, before, index)
         durable = dict(machine.record.groups).get(name)
         if durable is None or not durable.held or durable.term < phase.term:
             raise Violation(f"durable: term {phase.term} of {name} starts, on disk is {durable}")
         if phase.term <= machine.held_terms.get(index, 0):
             raise Violation(f"terms: {name} held again in term {phase.term}")
         machine.held_terms[index] = phase.term
+
+    @staticmethod
+    def _fresh(agent: Agent, before: State, index: int) -> None:
+        """Too old data is not started, unless an operator took the loss on himself."""
+        group, view = before.groups[index], before.view
+        limit = group.settings.max_lag
+        theirs = view.group(group.settings.name) if view else None
+        if limit is None or theirs is None or group.accept_loss:
+            return
+        lag = theirs.position - agent.machine.data.get(index, 0)
+        if lag > limit:
+            raise Violation(f"data: {group.settings.name} starts {lag} behind")
 
     def settled(self) -> str | None:
         """Liveness: None when each group is active on one node and both know; else what lacks."""

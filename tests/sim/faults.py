@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from haagent.core.effects import Effect
 from haagent.core.events import (
+    AwayAsked,
     ConfirmOffAsked,
+    Event,
+    FailoverAsked,
     GroupLost,
+    GroupOrdered,
     MaintenanceAsked,
     OffProved,
+    ReachChanged,
     StopAsked,
     StopKind,
     SwitchoverAsked,
@@ -329,6 +334,27 @@ def record_lost(world: World, node: int, _for_ns: int) -> None:
 
 
 @_fault
+def replication_broken(world: World, _node: int, for_ns: int) -> None:
+    """The standby's data gets old while the nodes hear each other."""
+    world.data.broken = True
+    world.after(for_ns, _set, world.data, "broken")
+
+
+@_fault
+def clients_lost(world: World, node: int, for_ns: int) -> None:
+    """The references are silent for one node, or its interface has no carrier, for a while."""
+    group = world.rng.randrange(len(world.mix.groups))
+    _tell(world, node, ReachChanged(group, reachable=False))
+    world.after(for_ns, _tell, world, node, ReachChanged(group, reachable=True))
+
+
+def _tell(world: World, node: int, event: ReachChanged) -> None:
+    agent = world.machines[node].agent
+    if agent is not None:
+        agent.answer(0, event)
+
+
+@_fault
 def group_lost(world: World, node: int, _for_ns: int) -> None:
     """A resource goes away under an active, and cannot be put back."""
     machine = world.machines[node]
@@ -356,6 +382,30 @@ def maintenance(world: World, node: int, for_ns: int) -> None:
     """On, and off later, perhaps on the other node."""
     _ask(world, node, MaintenanceAsked(2, on=True))
     world.after(for_ns, _ask, world, world.rng.randint(0, 1), MaintenanceAsked(3, on=False))
+
+
+@_fault
+def away(world: World, node: int, for_ns: int) -> None:
+    """A node is put on standby, perhaps from the other one, and taken back later."""
+    _ask(world, world.rng.randint(0, 1), AwayAsked(6, node, on=True))
+    world.after(for_ns, _ask, world, world.rng.randint(0, 1), AwayAsked(6, node, on=False))
+
+
+@_fault
+def order_group(world: World, node: int, for_ns: int) -> None:
+    """A group is stopped or frozen, and let go later, perhaps on the other node."""
+    group = world.rng.randrange(len(world.mix.groups))
+    stopped = GroupOrdered(7, group, "stop"), GroupOrdered(7, group, "start")
+    frozen = GroupOrdered(7, group, "freeze"), GroupOrdered(7, group, "unfreeze")
+    ordered, undone = world.rng.choice((stopped, frozen))
+    _ask(world, node, ordered)
+    world.after(for_ns, _ask, world, world.rng.randint(0, 1), undone)
+
+
+@_fault
+def accept_loss(world: World, node: int, _for_ns: int) -> None:
+    """An operator takes old data rather than none."""
+    _ask(world, node, FailoverAsked(8, None))
 
 
 @_fault
@@ -394,7 +444,7 @@ def _prove(world: World, node: int) -> None:
 def _ask(
     world: World,
     node: int,
-    event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked | OffProved,
+    event: Event,
 ) -> None:
     agent = world.machines[node].agent
     if agent is not None:

@@ -6,9 +6,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from haagent.core.events import MaintenanceAsked, StopAsked, StopKind
+from haagent.core.events import (
+    AwayAsked,
+    GroupOrdered,
+    MaintenanceAsked,
+    ReachChanged,
+    StopAsked,
+    StopKind,
+)
 from haagent.core.settings import MS, S
 
+from .agent import Agent
 from .bmc import Mode
 from .checkers import Violation
 from .faults import KINDS, Faults
@@ -50,6 +58,7 @@ class Operator:
         """No fault strikes any more, and what was broken is whole."""
         world = self.world
         world.network.heal()
+        world.data.broken = False
         world.on_effect = None
         for machine in world.machines:
             machine.bmc.mode = Mode.OK
@@ -74,9 +83,25 @@ class Operator:
             if agent is not None and agent.state.distrusted:
                 world.note(machine.node, "distrust ended", "the operator restarts the agent")
                 agent.answer(0, StopAsked(StopKind.PAUSE))
-            if agent is not None and agent.state.maintenance:
-                agent.answer(0, MaintenanceAsked(9, on=False))
+            if agent is not None:
+                self._undo(agent)
         world.after(ROUND_NS, self._round)
+
+    def _undo(self, agent: Agent) -> None:
+        """End every standing order, and hear that the clients are back."""
+        orders = agent.state.orders
+        if orders.maintenance:
+            agent.answer(0, MaintenanceAsked(9, on=False))
+        for node in (0, 1):
+            if orders.away[node]:
+                agent.answer(0, AwayAsked(9, node, on=False))
+        for index, group in enumerate(agent.state.groups):
+            if group.settings.name in orders.frozen:
+                agent.answer(0, GroupOrdered(9, index, "unfreeze"))
+            elif group.settings.name in orders.stopped:
+                agent.answer(0, GroupOrdered(9, index, "start"))
+            if group.unreachable:
+                agent.answer(0, ReachChanged(index, reachable=True))
 
 
 def make(seed: int, *, only: tuple[str, ...] | None = None, faults_ns: int | None = None) -> World:

@@ -52,6 +52,8 @@ class Machine:
         self.group_slow = False
         self.loaded = False
         self.orders: list[Order] = []
+        self.data: dict[int, int] = {}
+        """How fresh the data on its disk is, by group."""
         self.held_terms: dict[int, int] = {}
         """Highest term of each group started here, as far as the disk could know it."""
         self._asleep: list[tuple[Callable[..., None], tuple[Any, ...]]] = []

@@ -25,6 +25,11 @@ THEMES = (
     ("loaded", "loaded", "loss", "loss", "stop_process", "reference_lost", "partition"),
     ("disk_full", "disk_slow", "record_lost", "kill", "power_loss", "partition", "switchover",
      "reset"),
+    ("away", "order_group", "order_group", "switchover", "maintenance", "partition", "leave",
+     "kill", "power_loss"),
+    ("replication_broken", "replication_broken", "power_loss", "partition", "accept_loss",
+     "switchover", "freeze", "leave"),
+    ("group_lost", "group_lost", "clients_lost", "start_fails", "away"),
 )  # fmt: skip
 """Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
 HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)
@@ -67,6 +72,18 @@ class Mix:
         return PairSettings(me, self.groups, self.links, self.timing, HASH)
 
 
+def _group(name: str, preferred: int, seed: int) -> GroupSettings:
+    rng = Random(f"group {seed}")  # noqa: S311 - histories, not secrets
+    return GroupSettings(
+        name,
+        preferred,
+        failback_after_ns=rng.choice((None, None, 2 * S, 5 * S)),
+        max_lag=rng.choice((None, None, 2, 10)),
+        max_moves=rng.choice((4, 6)),
+        move_window_ns=rng.choice((20, 60)) * S,
+    )
+
+
 def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = None) -> Mix:
     """The mix of a seed.
 
@@ -86,9 +103,9 @@ def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = No
         strikes = rng.randint(5, 30)
     interval_ns = rng.choice((100, 200, 250, 250)) * MS
     from_ns = rng.choice((0, 3, 10)) * S
-    groups = [GroupSettings("web", rng.choice((0, 0, 1)))]
+    groups = [_group("web", rng.choice((0, 0, 1)), seed)]
     if rng.random() < 0.35:
-        groups.append(GroupSettings("data", rng.choice((0, 1, 1))))
+        groups.append(_group("data", rng.choice((0, 1, 1)), ~seed))
     links = (LinkSettings("lan", switched=True), LinkSettings("ring", switched=False))
     return Mix(
         seed=seed,

@@ -127,7 +127,7 @@ def needs_no_promise() -> Iterator[None]:
 def shoots_for_nothing() -> Iterator[None]:
     """S9 broken: an active shoots a silent standby."""
 
-    def gainable(_group: Group) -> bool:
+    def gainable(_state: State, _group: Group) -> bool:
         return True
 
     with _patched(gates, "gainable", gainable):

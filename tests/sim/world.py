@@ -14,6 +14,7 @@ from haagent.core.events import Event
 from haagent.core.state import State, Step
 
 from .checkers import Checker, effects_of_note
+from .data import Data
 from .machine import Machine
 from .mix import Mix
 from .network import Network
@@ -44,6 +45,7 @@ class World:
         self.checker = Checker(self)
         self.network = Network(self)
         self.machines = (Machine(self, 0), Machine(self, 1))
+        self.data = Data(self)
 
     # Time.
 

@@ -10,6 +10,7 @@ from core.harness import MINE, THEIRS, body, says
 from fencing import FenceOutcome
 from haagent.core.effects import DANGEROUS, Beat, Effect, Fence, PowerOn, StartGroup
 from haagent.core.events import (
+    AwayAsked,
     ConfirmOffAsked,
     DeadlinePassed,
     Event,
@@ -17,6 +18,7 @@ from haagent.core.events import (
     FenceFinished,
     FenceReadied,
     GroupLost,
+    GroupOrdered,
     GroupStarted,
     GroupStartFailed,
     GroupStopFailed,
@@ -28,6 +30,7 @@ from haagent.core.events import (
     Persisted,
     PersistFailed,
     PowerOnFinished,
+    ReachChanged,
     StopAsked,
     StopKind,
     SwitchoverAsked,
@@ -157,7 +160,7 @@ def check_fence(before: State, after: State, now_ns: int) -> None:
         assert after.view is not None
         assert after.view.body.fence_me
         return
-    assert not after.maintenance
+    assert not after.orders.maintenance
     assert after.evidence is not None
     assert after.evidence.answered_ns is not None
     assert now_ns - after.evidence.answered_ns < EVIDENCE_OLD_NS
@@ -308,11 +311,12 @@ PAIR_LETTERS = [
     answer("evidence isolated", lambda s: _evidence(s, connected=False)),
     answer("evidence serving", lambda s: _evidence(s, serving=True)),
     answer("evidence vip answers", lambda s: _evidence(s, vip_answered=True)),
-    answer("ask maintenance", lambda s: MaintenanceAsked(1, not s.maintenance)),
+    answer("ask maintenance", lambda s: MaintenanceAsked(1, not s.orders.maintenance)),
     answer("ask confirm-off", lambda _: ConfirmOffAsked(1, force=False)),
     answer("ask confirm-off forced", lambda _: ConfirmOffAsked(1, force=True)),
     answer("console proof", lambda s: OffProved(1, s.now_ns)),
     answer("ask switchover", lambda _: SwitchoverAsked(1, None)),
+    answer("ask me away", lambda s: AwayAsked(1, s.settings.me, not s.orders.away[s.settings.me])),
     answer("ask leave", lambda _: StopAsked(StopKind.LEAVE)),
     answer("ask pause", lambda _: StopAsked(StopKind.PAUSE)),
     wait("100 ms", 100 * MS),
@@ -343,6 +347,9 @@ def group_letters(index: int) -> list[Happening]:
         ("stopped", lambda s: GroupStopped(index, ending(s))),
         ("stop failed", lambda s: GroupStopFailed(index, ending(s), "")),
         ("lost", lambda _: GroupLost(index, "")),
+        ("order stop", lambda _: GroupOrdered(1, index, "stop")),
+        ("order freeze", lambda _: GroupOrdered(1, index, "freeze")),
+        ("clients lost", lambda _: ReachChanged(index, reachable=False)),
     ]
     return [answer(name + suffix, make) for name, make in letters]
 

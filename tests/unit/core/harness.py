@@ -36,6 +36,7 @@ from haagent.core.events import (
     PeerHeard,
     Persisted,
     PersistFailed,
+    PositionRead,
     PowerOnFinished,
     StopAsked,
     StopKind,
@@ -82,7 +83,8 @@ def body(*reports: GroupReport, **changes: Any) -> Body:
         fence_me=False,
         pausing_ms=0,
         maintenance=False,
-        maintenance_version=0,
+        away=(False, False),
+        orders_version=0,
         host_identity=bytes(16),
         configuration_hash=HASH,
         links=(LinkReport(1, 10), LinkReport(1, 10)),
@@ -96,12 +98,15 @@ DEAF = (LinkReport(0, AGE_NEVER_MS), LinkReport(0, AGE_NEVER_MS))
 
 
 def pair_settings(
-    me: int = 1, groups: tuple[str, ...] = ("web",), timing: Timing | None = None
+    me: int = 1,
+    groups: tuple[str, ...] = ("web",),
+    timing: Timing | None = None,
+    **of_groups: Any,
 ) -> PairSettings:
     """Two links, one of them switched; node 0 is preferred for every group."""
     return PairSettings(
         me,
-        tuple(GroupSettings(name, 0) for name in groups),
+        tuple(GroupSettings(name, **({"preferred": 0} | of_groups)) for name in groups),
         (LinkSettings("lan", switched=True), LinkSettings("ring", switched=False)),
         timing or Timing(),
         HASH,
@@ -120,13 +125,14 @@ class Bench:
         record: Record | None = None,
         same_boot: bool = False,
         found: frozenset[int] = frozenset(),
+        **of_groups: Any,
     ) -> None:
         self.now_ns = 100 * S
         self.counter = 0
         self.incarnation = THEIRS
         self.all: list[Effect] = []
         first = start(
-            pair_settings(me, groups, timing),
+            pair_settings(me, groups, timing, **of_groups),
             incarnation=MINE,
             now_ns=self.now_ns,
             record=record or Record(),
@@ -329,6 +335,10 @@ class Bench:
     def prove_off(self, request: int = 1, *, ago_ns: int = 0) -> None:
         """An operator fenced the peer from the console, and read it off so long ago."""
         self.feed(OffProved(request, self.now_ns - ago_ns))
+
+    def read_position(self, position: int, group: int = 0) -> None:
+        """Our data's freshness was read."""
+        self.feed(PositionRead(group, position))
 
     def ask_stop(self, kind: StopKind = StopKind.LEAVE) -> None:
         """The agent is told to end."""

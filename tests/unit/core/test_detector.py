@@ -287,8 +287,8 @@ def test_pause_while_suspect() -> None:
 def test_maintenance_is_taken_over(version: int, on: bool, expected: bool) -> None:  # noqa: FBT001
     """A higher version of the peer is believed; at a tie the careful word is."""
     bench = standby()
-    bench.hear(says(Role.ACTIVE, term=1), maintenance=on, maintenance_version=version)
-    assert bench.state.maintenance is expected
+    bench.hear(says(Role.ACTIVE, term=1), maintenance=on, orders_version=version)
+    assert bench.state.orders.maintenance is expected
     bench.pass_time(100 * MS)
     assert bench.beat.maintenance is expected
 
@@ -297,10 +297,10 @@ def test_older_maintenance_is_ignored() -> None:
     """A peer that missed the operator's word does not undo it."""
     bench = standby()
     bench.ask_maintenance(on=True)
-    bench.hear(says(Role.ACTIVE, term=1), maintenance=False, maintenance_version=0)
-    assert bench.state.maintenance
-    bench.hear(says(Role.ACTIVE, term=1), maintenance=False, maintenance_version=2)
-    assert not bench.state.maintenance
+    bench.hear(says(Role.ACTIVE, term=1), maintenance=False, orders_version=0)
+    assert bench.state.orders.maintenance
+    bench.hear(says(Role.ACTIVE, term=1), maintenance=False, orders_version=2)
+    assert not bench.state.orders.maintenance
 
 
 def test_replays_change_nothing() -> None:

@@ -386,7 +386,7 @@ def test_asked_fence_needs_no_evidence() -> None:
     bench.hear(says(Role.STUCK, term=1), fence_me=True)
     assert bench.count(Fence) == 0
     bench.ask_maintenance(on=False, request=2)
-    bench.hear(says(Role.STUCK, term=1), fence_me=True, maintenance_version=2)
+    bench.hear(says(Role.STUCK, term=1), fence_me=True, orders_version=2)
     assert bench.in_pair(Fencing).cause is FenceCause.ASKED
     assert bench.count(PowerOn) == 0
 

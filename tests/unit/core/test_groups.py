@@ -168,7 +168,7 @@ def test_nobody_asks_in_maintenance() -> None:
     bench = Bench(me=0)
     bench.ask_maintenance(on=True)
     bench.stopped()
-    bench.hear(STANDBY, maintenance=True, maintenance_version=1)
+    bench.hear(STANDBY, maintenance=True, orders_version=1)
     bench.in_group(Standby)
 
 
@@ -603,7 +603,7 @@ def test_released_goes_to_the_peer() -> None:
     """S2 a: what the peer is releasing is asked for at once, in maintenance too."""
     bench = standby()
     bench.ask_maintenance(on=True)
-    bench.hear(says(Role.RELEASING, term=1, held_term=1), maintenance=True, maintenance_version=1)
+    bench.hear(says(Role.RELEASING, term=1, held_term=1), maintenance=True, orders_version=1)
     bench.in_group(Wanting)
 
 

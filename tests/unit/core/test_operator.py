@@ -56,13 +56,13 @@ from haagent.core.state import (
     Releasing,
     Standby,
     Starting,
-    Switchover,
     TakingOver,
     Unheard,
     Wanting,
 )
 from haagent.core.step import deadline_ns
 from haagent.core.wire import GroupReport, Role
+from haagent.core.wishes import Switchover
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
 IDLE = says(Role.STANDBY, term=1)
@@ -260,11 +260,11 @@ def test_maintenance_travels_and_lasts() -> None:
     """Maintenance is told at once, with a higher version, and survives the process."""
     bench = standby()
     bench.ask_maintenance(on=True)
-    assert (bench.beat.maintenance, bench.beat.maintenance_version) == (True, 1)
+    assert (bench.beat.maintenance, bench.beat.orders_version) == (True, 1)
     record = bench.asked(Persist).record
     again = Bench(record=record, same_boot=False)
-    assert again.state.maintenance
-    assert again.state.maintenance_version == 1
+    assert again.state.orders.maintenance
+    assert again.state.orders.version == 1
 
 
 def test_maintenance_twice() -> None:
@@ -272,7 +272,7 @@ def test_maintenance_twice() -> None:
     bench = standby()
     bench.ask_maintenance(on=False, request=7)
     assert bench.reply(7).ok
-    assert bench.state.maintenance_version == 0
+    assert bench.state.orders.version == 0
 
 
 # The operator's word: S2 c.

@@ -509,7 +509,7 @@ def test_left_in_maintenance() -> None:
     """In maintenance too: whoever stopped the peer's agent wants the service to go on here."""
     bench = standby()
     bench.ask_maintenance(on=True)
-    bench.hear(says(Role.STANDBY, term=1), leaving=True, maintenance=True, maintenance_version=1)
+    bench.hear(says(Role.STANDBY, term=1), leaving=True, maintenance=True, orders_version=1)
     bench.in_pair(Left)
     bench.in_group(TakingOver)
 

@@ -97,7 +97,8 @@ def abstract(state: State) -> Hashable:
         _pair(state.pair, now_ns),
         tuple(_group(group.phase, now_ns) for group in state.groups),
         _hearing(state),
-        (state.distrusted, state.maintenance, state.stopping, state.exited),
+        (state.distrusted, replace(state.orders, version=0), state.stopping, state.exited),
+        tuple(group.unreachable for group in state.groups),
         len(recent_fences(state, now_ns)) >= timing.max_fences,
     )
 

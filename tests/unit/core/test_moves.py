@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Failback, clients that cannot reach us, and groups that change nodes too often."""
+
+from __future__ import annotations
+
+from core.harness import Bench, active, says, standby
+from haagent.core.effects import StopGroup
+from haagent.core.events import GroupLost, ReachChanged
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S
+from haagent.core.state import Active, Releasing, Standby, Starting, Wanting
+from haagent.core.wire import Role
+
+ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
+IDLE = says(Role.STANDBY, term=1)
+
+
+def home(**of_group: object) -> Bench:
+    """A clean standby that is the preferred node, of a peer that is active."""
+    return standby(ACTIVE, me=0, failback_after_ns=10 * S, **of_group)
+
+
+def test_failback_after_a_time_of_health() -> None:
+    """The preferred node asks for its group when both have been well for long enough."""
+    bench = home()
+    bench.pass_time(9 * S, ACTIVE)
+    bench.in_group(Standby)
+    bench.pass_time(2 * S, ACTIVE)
+    assert bench.in_group(Wanting).switchover
+
+
+def test_failback_counts_from_the_last_trouble() -> None:
+    """A silence in between begins the time anew."""
+    bench = home()
+    bench.pass_time(9 * S, ACTIVE)
+    bench.pass_time(500 * MS)
+    bench.pass_time(9 * S, ACTIVE)
+    bench.in_group(Standby)
+
+
+def test_no_failback() -> None:
+    """Only to the preferred node, where configured, out of maintenance, reached by its clients."""
+    stranger = standby(ACTIVE, failback_after_ns=10 * S)
+    never = standby(ACTIVE, me=0)
+    careful = home()
+    careful.ask_maintenance(on=True)
+    deaf = home()
+    deaf.feed(ReachChanged(0, reachable=False))
+    for bench in (stranger, never, careful, deaf):
+        bench.pass_time(30 * S, ACTIVE, orders_version=0)
+        bench.in_group(Standby)
+
+
+def test_lost_clients_hand_over() -> None:
+    """An active that its clients do not reach gives the group to a peer that can take it."""
+    bench = active()
+    bench.hear(IDLE)
+    bench.feed(ReachChanged(0, reachable=False))
+    bench.in_group(Releasing)
+
+
+def test_lost_clients_without_a_peer() -> None:
+    """Nobody can take it: it stays, and is handed over when somebody can."""
+    bench = active()
+    bench.hear(says(Role.BLOCKED, term=1, promotable=False))
+    bench.feed(ReachChanged(0, reachable=False))
+    bench.pass_time(1 * S, says(Role.BLOCKED, term=1, promotable=False))
+    bench.in_group(Active)
+    bench.hear(IDLE)
+    bench.in_group(Releasing)
+
+
+def test_unreachable_takes_nothing() -> None:
+    """A node that clients do not reach says so, and its peer keeps the group."""
+    bench = standby()
+    bench.feed(ReachChanged(0, reachable=False))
+    bench.pass_time(100 * MS, ACTIVE)
+    assert bench.beat.groups[0].reason == Reason.ISOLATED
+    bench.feed(ReachChanged(0, reachable=True))
+    bench.pass_time(100 * MS, ACTIVE)
+    assert bench.beat.groups[0].promotable
+
+
+def _there_and_back(bench: Bench) -> None:
+    """The group fails here, the peer takes it, fails too and hands it back."""
+    bench.feed(GroupLost(0, "gone"))
+    bench.in_group(Releasing)
+    bench.stopped()
+    term = bench.state.groups[0].term
+    wanting = says(Role.WANTING, attempt=9, attempt_term=term + 1)
+    bench.hear(wanting)
+    bench.pass_time(200 * MS, says(Role.ACTIVE, term=term + 1, held_term=term + 1))
+    bench.pass_time(61 * S, says(Role.ACTIVE, term=term + 1, held_term=term + 1))
+    bench.pass_time(200 * MS, says(Role.RELEASING, term=term + 1, held_term=term + 1))
+    asked = bench.in_group(Wanting)
+    bench.hear(
+        says(
+            Role.YIELDED,
+            term=asked.term,
+            attempt=asked.attempt,
+            attempt_term=asked.term,
+            attempt_incarnation=bench.state.incarnation,
+        )
+    )
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.in_group(Active)
+    bench.hear(says(Role.STANDBY, term=asked.term))
+
+
+def test_a_restless_group_stays() -> None:
+    """After max_moves changes it is mended where it is, until the window is over."""
+    bench = active(max_moves=4, move_window_ns=600 * S)
+    bench.hear(IDLE)
+    _there_and_back(bench)
+    _there_and_back(bench)
+    term = bench.state.groups[0].term
+    bench.feed(GroupLost(0, "gone"))
+    bench.in_group(Starting)
+    bench.started()
+    bench.feed(ReachChanged(0, reachable=False))
+    bench.pass_time(1 * S, says(Role.STANDBY, term=term))
+    bench.in_group(Active)
+    stops = bench.count(StopGroup)
+    bench.pass_time(600 * S, says(Role.STANDBY, term=term))
+    assert bench.count(StopGroup) > stops

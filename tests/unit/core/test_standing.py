@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Standing orders: a node on standby, a group stopped or frozen; they belong to the pair."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.harness import Bench, active, says, silent, standby, taking_over
+from haagent.core.effects import Fence, Manage, Persist, Record, StartGroup, StopGroup
+from haagent.core.events import AwayAsked, FailoverAsked, GroupLost, GroupOrdered, SwitchoverAsked
+from haagent.core.orders import Orders
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import (
+    Active,
+    Blocked,
+    Fenced,
+    Releasing,
+    Standby,
+    Starting,
+    TakingOver,
+    Wanting,
+)
+from haagent.core.wire import Role
+
+ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
+IDLE = says(Role.STANDBY, term=1)
+
+
+def order(bench: Bench, what: str, request: int = 7) -> None:
+    """An operator stops, starts, freezes or unfreezes the group."""
+    bench.feed(GroupOrdered(request, 0, what))  # type: ignore[arg-type]  # a word of the four
+
+
+# They belong to both nodes.
+
+
+def test_orders_travel() -> None:
+    """What one node was told is in its next heartbeat, and on its disk."""
+    bench = active()
+    bench.feed(AwayAsked(7, 0, on=True))
+    order(bench, "freeze", request=8)
+    assert bench.beat.away == (True, False)
+    assert bench.beat.orders_version == 2
+    assert bench.beat.groups[0].frozen
+    assert bench.asked(Persist).record.orders == bench.state.orders
+
+
+def test_newer_orders_are_believed() -> None:
+    """The peer's newer orders are taken up, kept, and acted upon."""
+    bench = standby()
+    stopped = says(Role.ACTIVE, term=1, held_term=1, stopped=True, frozen=True)
+    bench.hear(stopped, orders_version=3, away=(False, True))
+    orders = bench.state.orders
+    assert (orders.version, orders.away) == (3, (False, True))
+    assert (orders.stopped, orders.frozen) == (frozenset({"web"}), frozenset({"web"}))
+    assert bench.asked(Manage) == Manage(0, on=False)
+    assert bench.asked(Persist).record.orders == orders
+
+
+def test_older_orders_change_nothing() -> None:
+    """A peer that missed an order does not take it back."""
+    bench = active()
+    order(bench, "freeze")
+    bench.hear(IDLE, orders_version=0)
+    assert bench.state.orders.frozen == {"web"}
+
+
+def test_a_tie_is_settled_alike_on_both_nodes() -> None:
+    """Both nodes were asked at once: both believe the same orders afterwards."""
+    mine = Orders(1, away=(True, False))
+    theirs = Orders(1, stopped=frozenset({"web"}))
+    assert max(mine, theirs, key=lambda orders: orders.rank) is mine
+    bench = active()
+    order(bench, "stop")
+    bench.hear(IDLE, orders_version=1, away=(True, False))
+    assert bench.state.orders == mine
+
+
+def test_orders_of_an_unknown_group_stay() -> None:
+    """A peer whose frames do not speak of a group says nothing about its orders."""
+    bench = Bench(groups=("web", "data"))
+    bench.stopped(0)
+    bench.stopped(1)
+    bench.hear(says(Role.STANDBY), says(Role.STANDBY, name="data"))
+    bench.feed(GroupOrdered(7, 1, "freeze"))
+    bench.hear(says(Role.STANDBY), orders_version=2)
+    assert bench.state.orders.frozen == {"data"}
+
+
+def test_orders_survive_a_restart() -> None:
+    """A new agent keeps to them, and leaves a frozen group's resources alone at once."""
+    orders = Orders(4, away=(False, True), frozen=frozenset({"web"}))
+    bench = Bench(record=Record(orders=orders))
+    assert bench.state.orders == orders
+    assert bench.asked(Manage) == Manage(0, on=False)
+
+
+# A node on standby.
+
+
+def test_away_hands_over() -> None:
+    """A node put on standby gives its groups to a peer that can take them."""
+    bench = active()
+    bench.hear(IDLE)
+    bench.feed(AwayAsked(7, bench.state.settings.me, on=True))
+    assert bench.reply(7).ok
+    bench.in_group(Releasing)
+
+
+def test_away_keeps_what_nobody_else_can_hold() -> None:
+    """Without a peer that could take the group the node goes on serving."""
+    bench = active()
+    bench.hear(says(Role.BLOCKED, term=1, promotable=False))
+    bench.feed(AwayAsked(7, bench.state.settings.me, on=True))
+    bench.pass_time(1 * S, says(Role.BLOCKED, term=1, promotable=False))
+    bench.in_group(Active)
+
+
+def test_away_takes_nothing() -> None:
+    """A node on standby neither shoots nor starts, and says why."""
+    bench = standby()
+    bench.feed(AwayAsked(7, 1, on=True))
+    assert bench.beat.groups[0].reason == Reason.NODE_STANDBY
+    bench.watch(5 * S)
+    assert bench.count(Fence) == 0
+    assert Reason.NODE_STANDBY in bench.reasons()
+    bench.feed(AwayAsked(8, 1, on=False))
+    bench.watch(5 * S)
+    assert bench.count(Fence) == 1
+
+
+# A group stopped.
+
+
+def test_stopped_runs_nowhere() -> None:
+    """The holder stops it, and nobody starts it."""
+    bench = active()
+    bench.hear(IDLE)
+    order(bench, "stop")
+    assert bench.reply(7).ok
+    bench.in_group(Releasing)
+    bench.stopped()
+    bench.pass_time(20 * S, IDLE)
+    bench.in_group(Standby)
+    assert bench.beat.groups[0].reason == Reason.GROUP_STOPPED
+
+
+def test_started_again() -> None:
+    """Started again, the nodes agree on who holds it as at a joint start."""
+    bench = Bench(me=0)
+    bench.stopped()
+    bench.hear(says(Role.STANDBY))
+    order(bench, "stop")
+    bench.pass_time(10 * S, says(Role.STANDBY, stopped=True), orders_version=1)
+    bench.in_group(Standby)
+    order(bench, "start", request=8)
+    bench.pass_time(1 * S, says(Role.STANDBY), orders_version=2)
+    bench.in_group(Wanting)
+
+
+def test_a_stopped_group_is_not_shot_for() -> None:
+    """There is nothing to gain by fencing the peer for a group that is to run nowhere."""
+    bench = standby()
+    order(bench, "stop")
+    bench.watch(5 * S)
+    assert bench.count(Fence) == 0
+    assert Reason.GROUP_STOPPED in bench.reasons()
+
+
+def test_stopped_while_asked_for() -> None:
+    """An asking that is open when the group is stopped is closed."""
+    bench = standby()
+    bench.ask_switchover()
+    bench.in_group(Wanting)
+    order(bench, "stop")
+    bench.in_group(Standby)
+
+
+def test_stopped_while_taken_over() -> None:
+    """A takeover not yet begun is given up when the group is stopped meanwhile."""
+    bench = taking_over()
+    order(bench, "stop")
+    assert bench.in_group(Blocked).reason is Reason.GROUP_STOPPED
+    assert bench.count(StartGroup) == 0
+
+
+# A group frozen.
+
+
+def test_frozen_stays_as_it_is() -> None:
+    """A failed resource, a peer that asks, lost clients: nothing moves a frozen group."""
+    bench = active()
+    bench.hear(IDLE)
+    order(bench, "freeze")
+    assert bench.asked(Manage) == Manage(0, on=False)
+    bench.feed(GroupLost(0, "nginx died"))
+    bench.pass_time(1 * S, says(Role.WANTING, switchover=True, attempt=3, attempt_term=2))
+    bench.in_group(Active)
+    assert bench.count(StopGroup) == 1  # That of the beginning.
+    order(bench, "unfreeze", request=8)
+    assert bench.asked(Manage) == Manage(0, on=True)
+
+
+def test_frozen_is_not_taken_over() -> None:
+    """Even a peer that is proved off does not make a frozen group move."""
+    bench = standby()
+    order(bench, "freeze")
+    bench.prove_off(request=8)
+    bench.in_pair(Fenced)
+    bench.in_group(Standby)
+
+
+def test_frozen_is_stopped_when_the_node_leaves() -> None:
+    """Nobody looks after a node that has left, so it leaves nothing running."""
+    bench = active()
+    order(bench, "freeze")
+    bench.ask_stop()
+    bench.in_group(Releasing)
+
+
+@pytest.mark.parametrize("what", ["stop", "start"])
+def test_frozen_is_not_ordered_about(what: str) -> None:
+    """Stop and start are refused until it is unfrozen."""
+    bench = active()
+    order(bench, "freeze")
+    order(bench, what, request=8)
+    assert "frozen" in bench.reply(8).message
+    bench.feed(SwitchoverAsked(9, 0))
+    assert "froze" in bench.reply(9).message
+
+
+def test_switchover_here_is_barred() -> None:
+    """A switchover to a node on standby is refused with its reason."""
+    bench = standby()
+    bench.feed(AwayAsked(7, 1, on=True))
+    bench.ask_switchover(request=8)
+    assert "on standby" in bench.reply(8).message
+
+
+def test_dry_run() -> None:
+    """It says what would be done, or why not, and does nothing."""
+    bench = active()
+    bench.hear(IDLE)
+    bench.feed(SwitchoverAsked(7, 0, dry_run=True))
+    assert "could be moved to the peer" in bench.reply(7).message
+    bench.in_group(Active)
+    other = standby()
+    other.feed(SwitchoverAsked(7, 0, dry_run=True))
+    assert "could be moved here" in other.reply(7).message
+    other.in_group(Standby)
+    lonely = silent()
+    lonely.feed(SwitchoverAsked(7, 0, dry_run=True))
+    assert not lonely.reply(7).ok
+
+
+# Data that is too old.
+
+
+def lagging(max_lag: int = 10, mine: int = 80, theirs: int = 100) -> Bench:
+    """A standby whose data is behind the active's."""
+    bench = standby(says(Role.ACTIVE, term=1, held_term=1, position=theirs), max_lag=max_lag)
+    bench.read_position(mine)
+    return bench
+
+
+def test_too_old_is_not_taken() -> None:
+    """It neither shoots nor starts, and says that its data is too old."""
+    bench = lagging()
+    bench.watch(5 * S)
+    assert bench.reasons() == (Reason.DATA_TOO_OLD,)
+    assert bench.beat.groups[0].reason == Reason.DATA_TOO_OLD
+    assert bench.beat.groups[0].position == 80
+    bench.prove_off()
+    bench.in_group(Standby)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(90, 100), (100, 90), (-1, -1)])
+def test_fresh_enough(mine: int, theirs: int) -> None:
+    """Within the limit, ahead, or where the peer tells of no position at all, nothing bars."""
+    bench = lagging(mine=mine, theirs=theirs)
+    bench.watch(5 * S)
+    assert bench.count(Fence) == 1
+
+
+def test_an_unknown_position_is_too_old() -> None:
+    """S3: not to know one's own data is no reason to trust it."""
+    bench = lagging(mine=-1)
+    bench.watch(5 * S)
+    assert bench.count(Fence) == 0
+
+
+def test_loss_accepted() -> None:
+    """`failover --accept-data-loss`: the peer is shot and the group started, this once."""
+    bench = lagging()
+    bench.watch(5 * S)
+    bench.feed(FailoverAsked(7, None))
+    assert bench.reply(7).ok
+    bench.watch(1 * S)
+    bench.finish_fence()
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.in_group(Active)
+    assert not bench.state.groups[0].accept_loss
+
+
+def test_loss_is_not_accepted_from_a_living_active() -> None:
+    """A peer that serves is not failed over from by accepting loss: that is a switchover."""
+    bench = lagging()
+    bench.feed(FailoverAsked(7, 0))
+    assert "use switchover" in bench.reply(7).message
+    holder = active()
+    holder.feed(FailoverAsked(7, 0))
+    assert "runs here" in holder.reply(7).message
+
+
+def test_old_data_becomes_known_in_mid_takeover() -> None:
+    """What becomes known before the start still prevents it."""
+    bench = standby(ACTIVE, max_lag=10)
+    bench.read_position(100)
+    bench.prove_off()
+    bench.in_group(TakingOver)
+    bench.hear(says(Role.ACTIVE, term=1, held_term=1, position=200), heard_ns=bench.now_ns)
+    assert bench.in_group(Blocked).reason is Reason.DATA_TOO_OLD
+
+
+def test_both_moved_by_themselves() -> None:
+    """Starting is a phase in which an order to stop is carried out when the start has ended."""
+    bench = taking_over()
+    bench.persisted()
+    bench.probed()
+    bench.in_group(Starting)
+    order(bench, "stop")
+    bench.started()
+    bench.in_group(Releasing)
