@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from haagent.core.effects import GroupRecord, Record
+from haagent.core.orders import Orders
 from haagent.errors import EdgeError
 
 BYTES_MAX = 65_536
@@ -59,6 +60,8 @@ class DurableRecord:
             DurableError: it may or may not be durable; the file is never torn.
         """
         body = asdict(record)
+        for names in ("stopped", "frozen"):
+            body["orders"][names] = sorted(body["orders"][names])
         text = json.dumps(body, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         document = {"boot": self._boot_id, "record": body, "sum": digest}
@@ -86,6 +89,18 @@ def _record(body: dict[str, object]) -> Record:
     return Record(
         groups=tuple((str(name), GroupRecord(**fields)) for name, fields in groups),
         fences_ns=tuple(int(at_ns) for at_ns in fences),
+        orders=_orders(body["orders"]),
+    )
+
+
+def _orders(body: object) -> Orders:
+    if not isinstance(body, dict):
+        raise TypeError
+    first, second = body["away"]
+    return Orders(
+        version=int(body["version"]),
         maintenance=bool(body["maintenance"]),
-        maintenance_version=int(str(body["maintenance_version"])),
+        away=(bool(first), bool(second)),
+        stopped=frozenset(map(str, body["stopped"])),
+        frozen=frozenset(map(str, body["frozen"])),
     )
