@@ -45,6 +45,8 @@ SO_RCVBUFFORCE = 33
 IFF_UP = 0x1
 IFF_LOWER_UP = 0x10000
 """The driver reports a carrier. Source: Linux, include/uapi/linux/if.h."""
+CARRIED = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"})
+"""Kinds whose IFLA_LINK names what carries them; of others (veth) it is something else."""
 UNUSABLE = 0x40 | 0x08
 """IFA_F_TENTATIVE, IFA_F_DADFAILED. Source: Linux, include/uapi/linux/if_addr.h."""
 
@@ -70,6 +72,8 @@ class Interface:
     mac: bytes = b""
     addresses: frozenset[Address] = frozenset()
     """Usable ones: an address still under (or failed in) duplicate detection is not listed."""
+    parent: int = 0
+    """Index of the interface that carries this one (a VLAN, for instance); 0 for none."""
 
 
 Watcher = Callable[[Interface, Interface], None]
@@ -136,6 +140,10 @@ class Netlink:
             if interface.name == name:
                 return interface
         return Interface(name)
+
+    def carrying(self, carried: Interface) -> Interface | None:
+        """What carries an interface; None if nothing does, or it is in another namespace."""
+        return self._by_index.get(carried.parent)
 
     def macs(self) -> frozenset[bytes]:
         """Hardware addresses of all our interfaces."""
@@ -295,7 +303,16 @@ def _interface(message: Any, addresses: frozenset[Address]) -> Interface:
         carrier=bool(message["flags"] & IFF_LOWER_UP),
         mac=bytes.fromhex(mac.replace(":", "")),
         addresses=addresses,
+        parent=_parent(message),
     )
+
+
+def _parent(message: Any) -> int:
+    # With IFLA_LINK_NETNSID the index is one of another namespace.
+    kind = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND")
+    if kind not in CARRIED or message.get_attr("IFLA_LINK_NETNSID") is not None:
+        return 0
+    return int(message.get_attr("IFLA_LINK") or 0)
 
 
 def _address(message: Any) -> Address:

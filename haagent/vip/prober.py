@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import socket
 import struct
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from haagent.netlink import Netlink
+from haagent.packet_filter import attach
 from haagent.vip import Vip, VipError
 from haagent.vip.frames import FrameShelf
 
@@ -37,8 +37,6 @@ NA_OPTION = NA_TARGET + 16
 NA_MAC_OPTION = b"\x02\x01"
 """Target link-layer address, 8 bytes long. Source: RFC 4861, section 4.6.1."""
 
-SO_ATTACH_FILTER = 26
-"""Source: Linux, include/uapi/asm-generic/socket.h."""
 ONLY_ADVERTISEMENTS = (
     (0x30, 0, 0, 14 + 6),  # load the IPv6 next header
     (0x15, 0, 3, 58),  # ICMPv6, or drop
@@ -47,8 +45,7 @@ ONLY_ADVERTISEMENTS = (
     (0x06, 0, 0, 0xFFFF),  # take all of it
     (0x06, 0, 0, 0),  # drop
 )
-"""Classic BPF (code, jump if true, jump if false, value), on the frame from its first byte.
-Source: Linux, Documentation/networking/filter.rst."""
+"""On the frame from its first byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ class VipProber:
         try:
             opened.append(_packet_socket(ETH_P_ARP))
             opened.append(_packet_socket(ETH_P_IPV6))
-            _attach(opened[1], ONLY_ADVERTISEMENTS)
+            attach(opened[1], ONLY_ADVERTISEMENTS)
         except OSError as error:
             for one in opened:
                 one.close()
@@ -174,13 +171,6 @@ _Take = Callable[[str, IPv4Address | IPv6Address, bytes], None]
 def _packet_socket(protocol: int) -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
     return socket.socket(socket.AF_PACKET, kind, socket.htons(protocol))
-
-
-def _attach(receiver: socket.socket, program: Sequence[tuple[int, int, int, int]]) -> None:
-    code = b"".join(struct.pack("@HBBI", *step) for step in program)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program_header = struct.pack("@HP", len(program), ctypes.addressof(buffer))
-    receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program_header)
 
 
 def _read(receiver: socket.socket, own: frozenset[bytes], take: _Take) -> None:

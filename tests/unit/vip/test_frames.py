@@ -23,7 +23,7 @@ ROUTER_AT = 58
 
 def test_the_daemon_never_loads_scapy() -> None:
     """Everything a takeover uses is imported without scapy, which would cost 32 MiB."""
-    edges = "haagent.links.linkset, haagent.vip.holder, haagent.vip.prober, haagent.references"
+    edges = "haagent.links.linkset, haagent.vip.holder, haagent.vip.prober, haagent.reach.icmp"
     code = f"import sys, {edges}; sys.exit('scapy' in sys.modules)"
     root = Path(frames.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
