@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this machine says to a configuration: for check-config and doctor.
+
+The configuration is the same on both nodes, the machines may not be: units, agents and programs are
+looked for where the question is asked. What cannot be asked refuses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fencing.config import duration
+from fencing.config.problems import ABSENT, HIDDEN, Problem, join
+from haagent.config.group_checks import short_budget
+from haagent.config.settings import (
+    CommandSettings,
+    CommandTarget,
+    Configuration,
+    GroupPlan,
+    HttpTarget,
+    ResourceSettings,
+    SystemdSettings,
+    VipSettings,
+)
+from haagent.errors import EdgeError
+from haagent.probes.pattern import PatternError, check_pattern
+from haagent.probes.stream import tls_context
+from haagent.resources import ResourceError
+from haagent.resources.boot import objections
+from haagent.resources.ocf import META_DATA_LIMIT_S, OcfResource, clashes
+from haagent.resources.ocf_agent import DIRECTORY, OCF_ROOT, Agent
+from haagent.resources.ocf_metadata import problems, read
+from haagent.resources.ocf_settings import OcfSettings
+from haagent.resources.pid1 import Systemd
+from haagent.resources.units import RefusedError, Way
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is asked; other than the system's own are for tests."""
+
+    systemd: Way
+    ocf_root: Path = OCF_ROOT
+    ocf_directory: Path = DIRECTORY
+
+
+async def inspect(configuration: Configuration, machine: Machine | None = None) -> list[Problem]:
+    """Everything that speaks against carrying this configuration's groups on this machine.
+
+    Nothing is started, stopped or changed. Never raises for what cannot be asked.
+
+    Args:
+        configuration: Of this node.
+        machine: None: the one that this runs on.
+    """
+    if machine is not None:
+        return [problem async for problem in _problems(configuration, machine)]
+    systemd = Systemd()
+    systemd.open()
+    try:
+        return [problem async for problem in _problems(configuration, Machine(systemd))]
+    finally:
+        await systemd.close()
+
+
+async def _problems(configuration: Configuration, machine: Machine) -> AsyncIterator[Problem]:
+    for problem in _programs(configuration):
+        yield problem
+    agents: list[OcfResource] = []
+    for group in configuration.groups:
+        async for problem in _units(group, machine):
+            yield problem
+        ocf = {
+            one.name: OcfResource(one, directory=machine.ocf_directory, root=machine.ocf_root)
+            for one in group.resources
+            if isinstance(one, OcfSettings)
+        }
+        for settings in group.resources:
+            if isinstance(settings, OcfSettings):
+                where = _where(group, settings.name)
+                async for problem in _agent(settings, ocf[settings.name], where, machine):
+                    yield problem
+        budget_ns = configuration.pair.timing.stop_budget_ns
+        if text := short_budget(group.name, _stop_s(group, ocf), budget_ns):
+            # The agents' own advice, where the file says nothing, is known only here.
+            yield Problem("timing.stop_budget", duration.render(budget_ns), text)
+        agents += ocf.values()
+        async for problem in _probe(group):
+            yield problem
+    for text in clashes(agents):
+        yield Problem("group", ABSENT, text)
+
+
+def _where(group: GroupPlan, *keys: str) -> str:
+    path = ("group", group.name, "resource", keys[0], *keys[1:])
+    return join(*path)
+
+
+def _stop_s(group: GroupPlan, ocf: dict[str, OcfResource]) -> float:
+    def one_s(settings: ResourceSettings) -> float:
+        match settings:
+            case VipSettings():
+                return 0.0
+            case OcfSettings():
+                return ocf[settings.name].times.stop_s
+            case _:
+                return settings.times.stop_s
+
+    return sum(one_s(settings) for settings in group.resources)
+
+
+async def _units(group: GroupPlan, machine: Machine) -> AsyncIterator[Problem]:
+    resources = [one for one in group.resources if isinstance(one, SystemdSettings)]
+    for one in resources:
+        where = _where(group, one.name, "unit")
+        companions = {other.unit for other in resources} - {one.unit}
+        try:
+            found = await objections(machine.systemd, one.unit, one.times, companions)
+        except EdgeError as error:
+            known = "refused" if isinstance(error, RefusedError) else "could not be asked"
+            yield Problem(where, one.unit, f"systemd {known}: {error}", refuses=False)
+            continue
+        for objection in found:
+            text = f"{objection.text}; {objection.remedy}"
+            yield Problem(where, one.unit, text, refuses=objection.refuses)
+
+
+async def _agent(
+    settings: OcfSettings, resource: OcfResource, where: str, machine: Machine
+) -> AsyncIterator[Problem]:
+    """What is refused is wrong on every machine; what the agent says of this one is a warning."""
+    program = Agent(settings, directory=machine.ocf_directory, root=machine.ocf_root)
+    try:
+        ended = await program.run("meta-data", META_DATA_LIMIT_S)
+        found = problems(read(ended.answer), settings.parameters)
+    except (ResourceError, ValueError) as error:
+        yield Problem(f"{where}.agent", settings.agent, str(error))
+        return
+    except OSError as error:
+        text = f"could not be asked: {error.strerror}: {error.filename}; ask as root"
+        yield Problem(f"{where}.agent", settings.agent, text, refuses=False)
+        return
+    finally:
+        program.close()
+    for text in found:
+        yield Problem(f"{where}.parameters", HIDDEN, text)
+    if not found:
+        for text in await resource.validate():
+            refuses = text.endswith("cannot be promotable")
+            yield Problem(where, settings.agent, f"on this node: {text}", refuses=refuses)
+    await resource.close()
+
+
+async def _probe(group: GroupPlan) -> AsyncIterator[Problem]:
+    if group.probe is None or not isinstance(group.probe.target, HttpTarget):
+        return
+    target, where = group.probe.target, join("group", group.name, "probe")
+    if target.pattern:
+        try:
+            await check_pattern(target.pattern)
+        except PatternError as error:
+            yield Problem(f"{where}.pattern", target.pattern, str(error))
+    if target.ca_file is not None:
+        try:
+            tls_context(target.ca_file)
+        except EdgeError as error:
+            yield Problem(f"{where}.ca_file", str(target.ca_file), str(error))
+
+
+def _programs(configuration: Configuration) -> Iterator[Problem]:
+    """Programs that are not here, which the other node may have all the same."""
+    for group in configuration.groups:
+        for one in group.resources:
+            if isinstance(one, CommandSettings):
+                commands = one.commands
+                for key in ("start", "stop", "monitor", "position"):
+                    argv: tuple[str, ...] | None = getattr(commands, key)
+                    if argv is not None:
+                        yield from _program(_where(group, one.name, key), argv)
+        if group.probe is not None and isinstance(group.probe.target, CommandTarget):
+            yield from _program(
+                join("group", group.name, "probe", "command"), group.probe.target.argv
+            )
+    for occasion, hook in configuration.hooks.items():
+        yield from _program(f"hooks.{occasion.value}", hook.argv)
+
+
+def _program(where: str, argv: tuple[str, ...]) -> Iterator[Problem]:
+    path = Path(argv[0])
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        text = f"{error.strerror}; it must be on both nodes"
+        yield Problem(where, argv[0], text[0].lower() + text[1:], refuses=False)
+        return
+    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
+        yield Problem(where, argv[0], "no program; chmod +x it, on both nodes", refuses=False)
+    elif mode & stat.S_IWOTH:
+        text = "anybody could change it, and it is run as root; chmod o-w it"
+        yield Problem(where, argv[0], text)
