@@ -9,7 +9,8 @@ from fencing.config.forms import Address
 from fencing.config.problems import ABSENT, join
 from haagent.config.document import Document, Entry, LinkEntry
 from haagent.config.findings import Findings
-from haagent.config.schema import Interface, VipTable
+from haagent.config.schema import ProbeTable, VipTable
+from haagent.config.values import Interface
 
 
 def check_addresses(document: Document, findings: Findings) -> None:
@@ -18,7 +19,10 @@ def check_addresses(document: Document, findings: Findings) -> None:
     vips = _check_vip_addresses(document, nodes, findings)
     taken = {**nodes, **vips}
     if document.network is not None:
-        _check_references(document.network.table.references, taken, findings)
+        network = document.network.table
+        for key, listed in (("references", network.references), ("neighbours", network.neighbours)):
+            _check_references(key, listed, taken, findings)
+        _check_neighbours(network.neighbours, document, findings)
     for fence in document.fences.tables:
         try:
             address = ip_address(fence.address)
@@ -33,9 +37,8 @@ def check_addresses(document: Document, findings: Findings) -> None:
     _check_probes(document, nodes, findings)
     if {"link", "node"} <= document.whole:
         for group in document.groups:
-            for number, vip in enumerate(group.table.vip, start=1):
-                where = f"{group.where}.vip.{join(f'#{number}')}"
-                _check_placement(Entry(where, vip), document, findings)
+            for vip in group.vips:
+                _check_placement(vip, document, findings)
 
 
 def _check_link_addresses(document: Document, findings: Findings) -> dict[Address, str]:
@@ -65,8 +68,8 @@ def _check_vip_addresses(
     """Virtual addresses, each with the key path that gives it."""
     seen: dict[Address, str] = {}
     for group in document.groups:
-        for number, vip in enumerate(group.table.vip, start=1):
-            address, where = vip.address.ip, f"{group.where}.vip.#{number}.address"
+        for vip in group.vips:
+            address, where = vip.table.address.ip, f"{vip.where}.address"
             if address in nodes:
                 text = f"is a node's own address ({nodes[address]}); a VIP belongs to nobody"
                 findings.error(where, address, text)
@@ -77,10 +80,13 @@ def _check_vip_addresses(
 
 
 def _check_references(
-    references: list[IPv4Address | IPv6Address], taken: dict[Address, str], findings: Findings
+    key: str,
+    references: list[IPv4Address | IPv6Address],
+    taken: dict[Address, str],
+    findings: Findings,
 ) -> None:
     for index, reference in enumerate(references):
-        where = f"network.references.#{index + 1}"
+        where = f"network.{key}.#{index + 1}"
         if reference in taken:
             text = f"is {taken[reference]}; a reference is a third party, such as the gateway"
             findings.error(where, reference, text)
@@ -88,17 +94,38 @@ def _check_references(
             findings.error(where, reference, "listed twice; list it once")
 
 
+def _check_neighbours(
+    neighbours: list[IPv4Address | IPv6Address], document: Document, findings: Findings
+) -> None:
+    """A neighbour is asked on the interface of a virtual address in whose subnet it lies."""
+    whole = "group" in document.whole and all(group.complete for group in document.groups)
+    subnets = [vip.table.address.network for group in document.groups for vip in group.vips]
+    for index, address in enumerate(neighbours):
+        if whole and all(address not in subnet for subnet in subnets):
+            text = "in no virtual address's subnet, so it is no neighbour; list it in references"
+            findings.error(f"network.neighbours.#{index + 1}", address, text)
+
+
 def _check_probes(document: Document, nodes: dict[Address, str], findings: Findings) -> None:
     for group in document.groups:
-        if group.table.probe is None:
-            continue
-        where, host = f"{group.where}.probe.tcp", ip_address(group.table.probe.tcp[0])
-        if host in nodes:
-            text = f"is one node's own address ({nodes[host]}); probe the virtual address"
-            findings.error(where, host, text)
-        elif all(host != vip.address.ip for vip in group.table.vip):
-            text = "is no virtual address of this group; a client would come another way"
-            findings.warning(where, host, text)
+        for key, text_of_host in _probed(group.table.probe):
+            where, host = f"{group.where}.probe.{key}", ip_address(text_of_host)
+            if host in nodes:
+                text = f"is one node's own address ({nodes[host]}); probe the virtual address"
+                findings.error(where, host, text)
+            elif group.complete and all(host != vip.table.address.ip for vip in group.vips):
+                text = "is no virtual address of this group; a client would come another way"
+                findings.warning(where, host, text)
+
+
+def _probed(probe: ProbeTable | None) -> list[tuple[str, str]]:
+    """Hosts that a probe asks, by the key that names them."""
+    hosts = []
+    if probe is not None and probe.tcp is not None:
+        hosts.append(("tcp", probe.tcp[0]))
+    if probe is not None and probe.http is not None:
+        hosts.append(("http", probe.http.host))
+    return hosts
 
 
 def vip_interface(vip: VipTable, links: tuple[LinkEntry, ...], node: int) -> str | None:

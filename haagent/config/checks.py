@@ -9,6 +9,7 @@ from fencing.config.shared_devices import check_devices
 from haagent.config.addresses import check_addresses
 from haagent.config.document import Document, Entry
 from haagent.config.findings import Findings
+from haagent.config.group_checks import check_groups
 from haagent.config.schema import LinkTable, TimingTable
 
 DEAD_INTERVALS_MIN = 3
@@ -24,7 +25,7 @@ def check(document: Document, findings: Findings) -> None:
     _check_links(document, findings)
     _check_judgement(document, findings)
     _check_fences(document, findings)
-    _check_groups(document, findings)
+    check_groups(document, findings)
     check_addresses(document, findings)
 
 
@@ -113,7 +114,7 @@ def _check_judgement(document: Document, findings: Findings) -> None:
     """Own connectivity is judged by references and switched links only (design, section 3)."""
     if document.network is None or "link" not in document.whole:
         return
-    if document.network.table.references:
+    if document.network.table.references or document.network.table.neighbours:
         return
     if all(link.table.kind == "direct" for link in document.links):
         text = (
@@ -142,14 +143,3 @@ def _check_fences(document: Document, findings: Findings) -> None:
         if all(fence.node != node.table.name for fence in document.fences.tables):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"
             findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")
-
-
-def _check_groups(document: Document, findings: Findings) -> None:
-    names = document.node_names
-    for group in document.groups:
-        preferred, where = group.table.preferred, group.where
-        if preferred is not None and "node" in document.whole and preferred not in names:
-            findings.error(f"{where}.preferred", preferred, f"no node; one of {', '.join(names)}")
-        if not group.table.vip:
-            text = "holds no virtual address; clients would not notice a takeover"
-            findings.warning(f"{where}.vip", ABSENT, text)

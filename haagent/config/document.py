@@ -14,22 +14,29 @@ from fencing.config.problems import ABSENT, HIDDEN, Problem, entry_paths, join, 
 from fencing.config.toml_file import read_toml
 from haagent.config.findings import Findings
 from haagent.config.schema import (
+    KINDS,
     AgentTable,
     AnyTable,
     GroupTable,
+    HooksTable,
     KeyTable,
     LinkEndTable,
     LinkTable,
     Mismatch,
     NetworkTable,
     NodeTable,
+    ResourceTable,
     TimingTable,
     TopTable,
+    VipResourceTable,
+    VipTable,
     read_table,
 )
 
 LINKS_MAX = 8
 GROUPS_MAX = 16
+_HIDDEN_KEYS = frozenset({"files", "parameters", "environment"})
+"""Keys whose values are never shown."""
 
 Some = TypeVar("Some")
 
@@ -52,6 +59,34 @@ class LinkEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """A [[group]] and those of its resources that could be read, in the order of their start."""
+
+    where: str
+    table: GroupTable
+    resources: tuple[Entry[ResourceTable], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every resource could be read."""
+        return len(self.resources) == len(self.table.resource)
+
+    @property
+    def vips(self) -> tuple[Entry[VipTable], ...]:
+        """Virtual addresses of both forms, in the order of their start."""
+        among: list[Entry[VipTable]] = [
+            Entry(entry.where, entry.table)
+            for entry in self.resources
+            if isinstance(entry.table, VipResourceTable)
+        ]
+        after = (
+            Entry(f"{self.where}.vip.{join(f'#{number}')}", table)
+            for number, table in enumerate(self.table.vip, start=1)
+        )
+        return (*among, *after)
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """What could be read of the file: None, or missing in a tuple, what could not."""
 
@@ -63,7 +98,8 @@ class Document:
     nodes: tuple[Entry[NodeTable], ...]
     links: tuple[LinkEntry, ...]
     fences: FenceTables
-    groups: tuple[Entry[GroupTable], ...]
+    groups: tuple[GroupEntry, ...]
+    hooks: Entry[HooksTable] | None
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -79,7 +115,9 @@ def read_document(file: Path, findings: Findings) -> Document:
     raw = read_toml(file)
     if isinstance(raw, Problem):
         findings.add(raw)
-        return Document(None, None, None, None, None, (), (), read_fences({}), (), frozenset())
+        return Document(
+            None, None, None, None, None, (), (), read_fences({}), (), None, frozenset()
+        )
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
     nodes = reader.entries("node", NodeTable, raw, (2, 2))
@@ -94,7 +132,8 @@ def read_document(file: Path, findings: Findings) -> Document:
         nodes=nodes,
         links=reader.links(raw, names),
         fences=reader.fences(raw),
-        groups=reader.entries("group", GroupTable, raw, (1, GROUPS_MAX)),
+        groups=reader.groups(raw),
+        hooks=reader.table("hooks", HooksTable, raw),
         whole=frozenset(reader.whole),
     )
 
@@ -134,6 +173,35 @@ class _Reader:
         if values and len(read) == len(values):
             self.whole.add(key)
         return read
+
+    def groups(self, raw: Mapping[str, object]) -> tuple[GroupEntry, ...]:
+        """Every [[group]], and each of its resources by the form of its kind."""
+        groups = self.entries("group", GroupTable, raw, (1, GROUPS_MAX))
+        return tuple(
+            GroupEntry(group.where, group.table, self._resources(group)) for group in groups
+        )
+
+    def _resources(self, group: Entry[GroupTable]) -> tuple[Entry[ResourceTable], ...]:
+        values: list[object] = group.table.resource
+        read = []
+        for value, path in zip(values, entry_paths("resource", values), strict=True):
+            where = f"{group.where}.{path}"
+            table = self._resource(value, where)
+            if table is not None:
+                read.append(Entry(where, table))
+        return tuple(read)
+
+    def _resource(self, value: object, where: str) -> ResourceTable | None:
+        if not isinstance(value, dict):
+            self.findings.error(where, HIDDEN, "not a table; write [[group.resource]]")
+            return None
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            given = value.get("kind", ABSENT)
+            advice = nearest(kind, KINDS, f"one of {', '.join(KINDS)}")
+            self.findings.error(f"{where}.kind", given, f"no kind of resource; {advice}")
+            return None
+        return self.read(KINDS[kind], value, where)
 
     def fences(self, raw: Mapping[str, object]) -> FenceTables:
         """Every [[fence]], which fencing reads; that there is none is said with the top level."""
@@ -200,8 +268,8 @@ class _Reader:
             known = (*model.model_fields, *names) if len(mismatch.path) == 1 else ()
             self.findings.error(full, HIDDEN, f"unknown key; {_advice(mismatch.path[-1], known)}")
         else:
-            # A key may stand where the path of its file belongs.
-            hidden = "files" in mismatch.path
+            # A key may stand where the path of its file belongs, a password in a parameter.
+            hidden = not _HIDDEN_KEYS.isdisjoint(mismatch.path)
             self.findings.error(full, HIDDEN if hidden else mismatch.value, mismatch.text)
 
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import socket
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,15 +15,17 @@ from fencing.config import duration
 from fencing.config.problems import join
 from fencing.config.secret_files import SecretFileError
 from fencing.config.tables import read_secrets, settings, unusable
-from haagent.config.addresses import vip_interface
 from haagent.config.checks import check
-from haagent.config.document import Document, Entry, read_document
+from haagent.config.document import Document, Entry, GroupEntry, read_document
 from haagent.config.findings import Findings
+from haagent.config.group_plans import core_settings, plan
 from haagent.config.key_files import read_key
-from haagent.config.schema import KeyTable, Table, TimingTable
-from haagent.config.settings import Configuration, Keys, LogSettings
-from haagent.core.settings import GroupSettings, LinkSettings, PairSettings, Timing
+from haagent.config.schema import HooksTable, KeyTable, NetworkTable, Table, TimingTable
+from haagent.config.settings import Configuration, Keys, LogSettings, ReachSettings
+from haagent.core.settings import LinkSettings, PairSettings, Timing
+from haagent.hooks import Hook, Occasion
 from haagent.links import Link
+from haagent.reach import ReachTimes, Reference
 from haagent.vip import Vip
 
 HASH_BYTES = 16
@@ -120,19 +121,21 @@ def _configuration(
     assert document.cluster is not None, "no error, and yet no cluster"
     agent = document.agent.table
     first, second = document.node_names
-    references: tuple[IPv4Address | IPv6Address, ...] = tuple(document.network.table.references)
-    groups = [group.table for group in document.groups]
+    assert document.hooks is not None, "no error, and yet a table is missing"
+    groups = tuple(plan(group, document, me) for group in document.groups)
+    everything = tuple(vip for group in groups for vip in group.vips)
     return Configuration(
         cluster=document.cluster,
         node_names=(first, second),
         pair=_pair(document, me),
         links=_links(document, me),
         keys=keys,
-        vips=MappingProxyType({group.name: _vips(document, group.name, me) for group in groups}),
+        vips=MappingProxyType({group.name: group.vips for group in groups}),
         devices=(_devices(document, secrets, first), _devices(document, secrets, second)),
         hedge_after_s=document.timing.table.hedge_after / duration.UNITS_NS["s"],
-        references=references,
-        probes=MappingProxyType({group.name: group.probe.tcp for group in groups if group.probe}),
+        groups=groups,
+        reach=_reach(document.network.table, everything),
+        hooks=MappingProxyType(_hooks(document.hooks.table)),
         state_dir=Path(agent.state_dir),
         control_socket=Path(agent.control_socket),
         log=LogSettings(format=agent.log, level=agent.log_level),
@@ -146,7 +149,7 @@ def _pair(document: Document, me: int) -> PairSettings:
     return PairSettings(
         me=me,
         groups=tuple(
-            GroupSettings(group.table.name, names.index(group.table.preferred or names[0]))
+            core_settings(group.table, names.index(group.table.preferred or names[0]))
             for group in document.groups
         ),
         links=tuple(
@@ -193,25 +196,34 @@ def _links(document: Document, me: int) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _vips(document: Document, group: str, me: int) -> tuple[Vip, ...]:
-    table = next(entry.table for entry in document.groups if entry.table.name == group)
-    vips = []
-    for vip in table.vip:
-        if vip.interface is None:
-            interface = vip_interface(vip, document.links, me)
-        else:
-            interface = vip.interface[document.node_names[me]]
-        assert interface is not None, "no error, and yet no interface"
-        vips.append(Vip(vip.address, interface))
-    return tuple(vips)
+def _reach(table: NetworkTable, vips: tuple[Vip, ...]) -> ReachSettings:
+    """Whom to ask; a neighbour on the interface of the address in whose subnet it lies."""
+    echo = [Reference(address) for address in table.references]
+    neighbours = [
+        Reference(address, next(vip.interface for vip in vips if address in vip.address.network))
+        for address in table.neighbours
+    ]
+    times = ReachTimes(
+        reference_interval_s=table.reference_interval / duration.UNITS_NS["s"],
+        failures=table.reference_failures,
+        successes=table.reference_successes,
+        carrier_hold_s=table.carrier_hold / duration.UNITS_NS["s"],
+    )
+    return ReachSettings((*echo, *neighbours), times)
+
+
+def _hooks(table: HooksTable) -> dict[Occasion, Hook]:
+    given = {occasion: getattr(table, occasion.value) for occasion in Occasion}
+    timeout_s = table.timeout / duration.UNITS_NS["s"]
+    return {occasion: Hook(argv, timeout_s) for occasion, argv in given.items() if argv is not None}
 
 
 def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
-    Left out: keys and passwords (a rotation does not reach both nodes at once) and everything of
-    [agent], which each node may have its own way. Left out too are values that equal the default,
-    so that a release with a new key agrees with the one before it.
+    Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
+    [agent], which each node may have its own way, and [hooks], which decide nothing. Left out too
+    are values that equal the default, so that a release with a new key agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"
@@ -224,7 +236,7 @@ def _hash(document: Document) -> bytes:
         "links": [_plain(link.table) for link in document.links],
         "ends": [_plain(end) for end in ends],
         "fences": [fence.shared() for fence in document.fences.tables],
-        "groups": [_plain(group.table) for group in document.groups],
+        "groups": [_group(group) for group in document.groups],
     }
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).digest()[:HASH_BYTES]
@@ -232,3 +244,11 @@ def _hash(document: Document) -> bytes:
 
 def _plain(table: Table) -> dict[str, object]:
     return table.model_dump(exclude_defaults=True)
+
+
+def _group(group: GroupEntry) -> dict[str, object]:
+    shared = _plain(group.table)
+    if group.resources:
+        # As they were read, since a duration may be written in many ways.
+        shared["resource"] = [_plain(entry.table) for entry in group.resources]
+    return shared

@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Interface,
-    IPv6Interface,
-    ip_interface,
-)
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
@@ -17,82 +13,45 @@ from pydantic_core import ErrorDetails
 
 from fencing.config import duration, forms
 from fencing.config.forms import Address
+from haagent.config import values
 from haagent.config.settings import LogFormat, LogLevel
+from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
+from haagent.reach import ReachTimes
+from haagent.resources.command import POSITION_MAX
+from haagent.resources.health import Policy
 
-INTERFACE_BYTES_MAX = 15
-"""Source: linux/if.h, IFNAMSIZ less the final zero."""
-SOCKET_PATH_BYTES_MAX = 100
-"""Source: unix(7): 108 bytes with the final zero; the rest is for the name it is made under."""
 HEDGE_AFTER_NS = 2 * duration.UNITS_NS["s"]
 """Source: design, section 7."""
+HOOK_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
+"""As in haagent.hooks.Hook."""
+PROBE_TIMEOUT_NS = duration.UNITS_NS["s"]
+"""A client that waits longer than this calls the service slow."""
+MOVE_WINDOW_NS = 10 * duration.UNITS_NS["m"]
+RESOURCES_MAX = 32
+STATUS = (100, 599)
+"""Source: RFC 9110, 15."""
 
-Interface = IPv4Interface | IPv6Interface
 
-_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 _DEFAULT = Timing()
+_GROUP = Policy()
+_REACH = ReachTimes()
 
 
-def _interface(value: object) -> str:
-    text = forms.text(value)
-    if len(text) > INTERFACE_BYTES_MAX or _INTERFACE.fullmatch(text) is None:
-        raise ValueError(f'not an interface; such as "eth0", at most {INTERFACE_BYTES_MAX} bytes')
-    return text
-
-
-def _group_address(value: object) -> Address:
-    address = forms.any_address(value)
-    if not address.is_multicast:
-        raise ValueError('not a multicast address; such as "239.192.72.1" or "ff15::7072"')
-    return address
-
-
-def _vip_address(value: object) -> Interface:
-    text = forms.text(value)
-    if "/" not in text:
-        raise ValueError('no prefix length; such as "192.0.2.10/24"')
-    try:
-        interface = ip_interface(text)
-    except ValueError:
-        raise ValueError('not an address with prefix; such as "192.0.2.10/24"') from None
-    forms.address_of_one(str(interface.ip))
-    if interface.ip.is_loopback:
-        raise ValueError("a loopback address; no client would reach it")
-    network = interface.network
-    # /31, /32, /127 and /128 have no network or broadcast address (RFC 3021, RFC 6164).
-    if network.num_addresses > 2 and (
-        interface.ip == network.network_address
-        or (interface.version == 4 and interface.ip == network.broadcast_address)
-    ):
-        raise ValueError("the network's own or its broadcast address; no host can have it")
-    return interface
-
-
-def _tcp(value: object) -> tuple[str, int]:
-    """Host (address without brackets) and port of "192.0.2.10:80" or "[2001:db8::1]:80"."""
-    text = forms.text(value)
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError('an IPv6 address without brackets; such as "[2001:db8::10]:80"')
-    if not colon or re.fullmatch(r"[0-9]{1,5}", port) is None or not 1 <= int(port) <= 65535:
-        raise ValueError('not an address and a port; such as "192.0.2.10:80"')
-    return str(forms.address_of_one(host)), int(port)
-
-
-def _socket_path(value: object) -> str:
-    text = forms.absolute_path(value)
-    if len(text.encode()) > SOCKET_PATH_BYTES_MAX:
-        raise ValueError(f"longer than {SOCKET_PATH_BYTES_MAX} bytes; a socket needs a short path")
-    return text
+def _ns(seconds: float) -> int:
+    return round(seconds * duration.UNITS_NS["s"])
 
 
 Name = Annotated[str, PlainValidator(forms.name)]
-InterfaceName = Annotated[str, PlainValidator(_interface)]
+InterfaceName = Annotated[str, PlainValidator(values.interface)]
 Host = Annotated[Address, PlainValidator(forms.address_of_one)]
 Location = Annotated[str, PlainValidator(forms.location)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Argv = Annotated[tuple[str, ...], PlainValidator(values.argv)]
+Texts = Annotated[dict[str, str], PlainValidator(values.texts)]
+Limit = Annotated[int | None, PlainValidator(forms.span("100ms", "1h"))]
+Status = Annotated[int, Field(ge=STATUS[0], le=STATUS[1])]
+Interval = Annotated[int | None, PlainValidator(values.interval)]
 
 
 class Table(BaseModel):
@@ -113,6 +72,7 @@ class TopTable(Table):
     link: Any
     fence: Any
     group: Any
+    hooks: Any = None
 
 
 class KeyTable(Table):
@@ -150,7 +110,7 @@ class AgentTable(Table):
     """Form of [agent]."""
 
     state_dir: Annotated[str, PlainValidator(forms.absolute_path)] = "/var/lib/haagent"
-    control_socket: Annotated[str, PlainValidator(_socket_path)] = "/run/haagent/control.sock"
+    control_socket: Annotated[str, PlainValidator(values.socket_path)] = "/run/haagent/control.sock"
     log: LogFormat = "json"
     log_level: LogLevel = "info"
 
@@ -159,6 +119,25 @@ class NetworkTable(Table):
     """Form of [network]."""
 
     references: Annotated[list[Host], Field(max_length=8)] = []
+    neighbours: Annotated[list[Host], Field(max_length=8)] = []
+    reference_interval: Annotated[int, PlainValidator(forms.span("200ms", "1m"))] = _ns(
+        _REACH.reference_interval_s
+    )
+    reference_failures: Annotated[int, Field(ge=2, le=100)] = _REACH.failures
+    reference_successes: Annotated[int, Field(ge=1, le=100)] = _REACH.successes
+    carrier_hold: Annotated[int, PlainValidator(forms.span("0s", "1m"))] = _ns(
+        _REACH.carrier_hold_s
+    )
+
+
+class HooksTable(Table):
+    """Form of [hooks]."""
+
+    on_active: Argv | None = None
+    on_standby: Argv | None = None
+    on_fence: Argv | None = None
+    on_alarm: Argv | None = None
+    timeout: Annotated[int, PlainValidator(forms.span("100ms", "1h"))] = HOOK_TIMEOUT_NS
 
 
 class NodeTable(Table):
@@ -173,7 +152,7 @@ class LinkTable(Table):
     name: Name
     kind: Literal["switched", "direct"]
     transport: Literal["multicast", "unicast"] = "multicast"
-    group: Annotated[Address | None, PlainValidator(_group_address)] = None
+    group: Annotated[Address | None, PlainValidator(values.group_address)] = None
     port: Port = 7072
 
 
@@ -187,23 +166,105 @@ class LinkEndTable(Table):
 class VipTable(Table):
     """Form of [[group.vip]]."""
 
-    address: Annotated[Interface, PlainValidator(_vip_address)]
+    address: Annotated[Interface, PlainValidator(values.vip_address)]
     interface: dict[str, InterfaceName] | None = None
 
 
 class ProbeTable(Table):
-    """Form of a probe, e.g. { tcp = "192.0.2.10:80" }."""
+    """Form of a probe, e.g. { tcp = "192.0.2.10:80" }: one of tcp, http and command."""
 
-    tcp: Annotated[tuple[str, int], PlainValidator(_tcp)]
+    tcp: Annotated[tuple[str, int] | None, PlainValidator(values.tcp)] = None
+    http: Annotated[Url | None, PlainValidator(values.url)] = None
+    command: Annotated[tuple[str, ...] | None, PlainValidator(values.argv)] = None
+    resource: str | None = None
+    interval: Interval = None
+    timeout: Annotated[int, PlainValidator(forms.span("50ms", "5s"))] = PROBE_TIMEOUT_NS
+    status: Annotated[list[Status] | None, Field(min_length=1, max_length=32)] = None
+    body: Annotated[str | None, PlainValidator(values.short_text(1024))] = None
+    pattern: Annotated[str | None, PlainValidator(values.short_text(1024))] = None
+    host: Annotated[str | None, PlainValidator(values.short_text(255))] = None
+    server_name: Annotated[str | None, PlainValidator(values.short_text(255))] = None
+    ca_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
 
 
 class GroupTable(Table):
-    """Form of [[group]]."""
+    """Form of [[group]]; its resources are read one by one, each by the form of its kind."""
 
     name: Name
     preferred: Name | None = None
+    failback: Annotated[str | int, PlainValidator(values.failback)] = "never"
+    max_lag: Annotated[int | None, Field(ge=0, le=POSITION_MAX)] = None
+    max_moves: Annotated[int, Field(ge=1, le=100)] = 6
+    move_window: Annotated[int, PlainValidator(forms.span("1s", "7d"))] = MOVE_WINDOW_NS
+    failures: Annotated[int, Field(ge=1, le=100)] = _GROUP.failures
+    restarts: Annotated[int | None, Field(ge=0, le=100)] = None
+    restart_window: Annotated[int, PlainValidator(forms.span("1s", "7d"))] = (
+        _GROUP.restart_window_ns
+    )
     probe: ProbeTable | None = None
+    resource: Annotated[list[Any], Field(max_length=RESOURCES_MAX)] = []
     vip: Annotated[list[VipTable], Field(max_length=32)] = []
+
+
+class VipResourceTable(VipTable):
+    """Form of a [[group.resource]] of kind "vip"."""
+
+    kind: Literal["vip"]
+    name: Name | None = None
+
+
+class TimedTable(Table):
+    """What every resource takes that is started and stopped by a program or by systemd."""
+
+    name: Name | None = None
+    start_timeout: Limit = None
+    stop_timeout: Limit = None
+    monitor_timeout: Limit = None
+    interval: Interval = None
+
+
+class SystemdTable(TimedTable):
+    """Form of a [[group.resource]] of kind "systemd"."""
+
+    kind: Literal["systemd"]
+    unit: Annotated[str, PlainValidator(values.unit)]
+
+
+class OcfTable(TimedTable):
+    """Form of a [[group.resource]] of kind "ocf"; what is None is as the agent advises."""
+
+    kind: Literal["ocf"]
+    agent: Annotated[str, PlainValidator(values.agent)]
+    parameters: Texts = {}
+    promotable: bool = False
+    check_level: Annotated[int, Field(ge=0, le=100)] = 0
+    promote_timeout: Limit = None
+    demote_timeout: Limit = None
+    notify_timeout: Limit = None
+
+
+class CommandTable(TimedTable):
+    """Form of a [[group.resource]] of kind "command"."""
+
+    kind: Literal["command"]
+    name: Name
+    start: Argv
+    stop: Argv
+    monitor: Argv | None = None
+    position: Argv | None = None
+    environment: Texts = {}
+
+
+ResourceTable = VipResourceTable | SystemdTable | OcfTable | CommandTable
+KINDS: Mapping[str, type[ResourceTable]] = MappingProxyType(
+    {
+        "vip": VipResourceTable,
+        "systemd": SystemdTable,
+        "ocf": OcfTable,
+        "command": CommandTable,
+    }
+)
+"""Form of a [[group.resource]] by what stands under its `kind`."""
 
 
 @dataclass(frozen=True, slots=True)

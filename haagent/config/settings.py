@@ -11,8 +11,19 @@ from typing import Literal
 
 from fencing import DeviceSettings
 from haagent.core.settings import PairSettings
+from haagent.hooks import Hook, Occasion
 from haagent.links import Link
+from haagent.reach import ReachTimes, Reference
+from haagent.resources import Times
+from haagent.resources.command import Commands
+from haagent.resources.health import Policy
+from haagent.resources.ocf_settings import OcfSettings
 from haagent.vip import Vip
+
+VIPS_NAME = "vip"
+"""Name of the resource that the [[group.vip]] of a group are together."""
+PROBE_NAME = "probe"
+"""Name of a probe that stands alone, because haagent starts nothing of the service it asks."""
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -37,6 +48,108 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class VipSettings:
+    """Virtual addresses that are one resource."""
+
+    name: str
+    vips: tuple[Vip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdSettings:
+    """A unit of systemd as a resource."""
+
+    name: str
+    unit: str
+    times: Times
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSettings:
+    """Commands of the operator's as a resource."""
+
+    name: str
+    commands: Commands = field(repr=False)
+    times: Times
+
+
+ResourceSettings = VipSettings | SystemdSettings | OcfSettings | CommandSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TcpTarget:
+    """Where a connection must be accepted."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTarget:
+    """What a GET must bring; see haagent.probes.http.HttpProbe."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+    target: str
+    """Path and query."""
+    tls: bool
+    host: str = ""
+    server_name: str = ""
+    ca_file: Path | None = None
+    """None: the system's authorities."""
+    statuses: frozenset[int] | None = None
+    """None: every 2xx."""
+    body: bytes = b""
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """The program that must end with 0."""
+
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """How a client meets the service of a group."""
+
+    target: TcpTarget | HttpTarget | CommandTarget
+    timeout_s: float
+    about: str = ""
+    """Name of the resource that is restarted when there is no answer; "" if none of ours is."""
+    interval_s: float | None = None
+    """None: as that resource's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """One group as this node starts, watches and stops it."""
+
+    name: str
+    resources: tuple[ResourceSettings, ...]
+    """In the order of their start."""
+    policy: Policy
+    probe: ProbeSettings | None = None
+    failback: str | int = "never"
+    """"never", "manual", or nanoseconds of the preferred node's being well."""
+
+    @property
+    def vips(self) -> tuple[Vip, ...]:
+        """Its addresses, in the order of their start."""
+        parts = (one for one in self.resources if isinstance(one, VipSettings))
+        return tuple(vip for part in parts for vip in part.vips)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachSettings:
+    """What tells whether the clients are within reach."""
+
+    references: tuple[Reference, ...] = ()
+    times: ReachTimes = field(default_factory=ReachTimes)
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything one node's agent is told."""
 
@@ -52,11 +165,12 @@ class Configuration:
     """Fence devices by the number of the node whose power they cut."""
     hedge_after_s: float
     """A level of devices that has proved nothing for so long gets the next one beside it."""
-    references: tuple[IPv4Address | IPv6Address, ...]
-    probes: Mapping[str, tuple[str, int]]
-    """Group name to (host, port): where a client would meet the service. Host is an address."""
     state_dir: Path
     control_socket: Path
     log: LogSettings
     warnings: tuple[str, ...] = ()
     """Lines about what is allowed but unwise, for check-config and the log."""
+    groups: tuple[GroupPlan, ...] = ()
+    """In the order of `pair.groups`."""
+    reach: ReachSettings = field(default_factory=ReachSettings)
+    hooks: Mapping[Occasion, Hook] = field(default_factory=dict)

@@ -20,6 +20,18 @@ def example() -> str:
     return match.group(1)
 
 
+def with_groups(text: str) -> str:
+    """The complete example with other groups, and a stop budget that is long enough for them."""
+    head = example().partition("[[group]]")[0]
+    return head.replace('stop_budget = "20s"', 'stop_budget = "5m"') + text
+
+
+def everything() -> str:
+    """The complete example with the page's group that has every kind of resource."""
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return with_groups(blocks[1])
+
+
 def prepare(folder: Path) -> None:
     """Write the files that the example refers to."""
     for name, content in {
@@ -46,18 +58,22 @@ class Site:
         self.file.write_text(text)
         return load(self.file, node)
 
-    def changed(self, *changes: tuple[str, str], node: str | None = "alpha") -> Configuration:
-        """Load the example with texts replaced, each found exactly once or more."""
-        text = example()
+    def changed(
+        self, *changes: tuple[str, str], node: str | None = "alpha", text: str | None = None
+    ) -> Configuration:
+        """Load the example, or `text`, with texts replaced, each found exactly once or more."""
+        text = example() if text is None else text
         for old, new in changes:
             assert old in text, old
             text = text.replace(old, new, 1)
         return self.load(text, node)
 
-    def refusal(self, *changes: tuple[str, str], node: str | None = "alpha") -> list[str]:
-        """Lines of the refusal of the example with these changes, less the file's name."""
+    def refusal(
+        self, *changes: tuple[str, str], node: str | None = "alpha", text: str | None = None
+    ) -> list[str]:
+        """Lines of the refusal of the example (or `text`), changed so, less the file's name."""
         with pytest.raises(ConfigurationError) as caught:
-            self.changed(*changes, node=node)
+            self.changed(*changes, node=node, text=text)
         start, lines = f"{self.file}: ", caught.value.errors
         assert all(line.startswith(start) for line in lines), lines
         return [line.removeprefix(start) for line in lines]

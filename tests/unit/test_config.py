@@ -13,8 +13,10 @@ import pytest
 from config_bench import Site, example
 
 from haagent.config import ConfigurationError, load
+from haagent.config.settings import TcpTarget
 from haagent.core.settings import GroupSettings, LinkSettings, Timing
 from haagent.links import Link
+from haagent.reach import Reference
 from haagent.vip import Vip
 
 PROJECT = Path(__file__).parents[2]
@@ -54,8 +56,10 @@ def test_the_example_as_alpha_sees_it(site: Site) -> None:
     assert (alpha.off_settle_s, alpha.deadline_s, alpha.check_every_s) == (2.0, 20.0, 30.0)
     assert alpha.expect_identity == UUID("b1234567-89ab-cdef-a123-456789abcdef")
     assert beta.password.reveal() == b"beta's secret"
-    assert configuration.references == (ip_address("192.0.2.1"),)
-    assert configuration.probes == {"web": ("192.0.2.10", 80)}
+    assert configuration.reach.references == (Reference(ip_address("192.0.2.1")),)
+    probe = configuration.groups[0].probe
+    assert probe is not None
+    assert probe.target == TcpTarget(ip_address("192.0.2.10"), 80)
     assert configuration.state_dir == Path("/var/lib/haagent")
     assert configuration.warnings == ()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_bench import Site, example
+from config_bench import Site, everything, example
 from hypothesis import example as given_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haagent.config import ConfigurationError, load
 
-TREE = tomllib.loads(example())
+TREE = tomllib.loads(everything())
 
 SCALARS = st.one_of(
     st.text(max_size=40),
@@ -41,6 +41,10 @@ SCALARS = st.one_of(
             "192.0.2.11",
             "alpha",
             "beta",
+            "vip",
+            "ocf",
+            "http://[",
+            "manual",
         ]
     ),
 )

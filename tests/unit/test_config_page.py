@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from config_bench import PAGE, Site, example
+from config_bench import PAGE, Site, everything, example
 
 from fencing.config import device_table, duration
 from fencing.config.options import describe
@@ -23,17 +24,21 @@ SECTIONS = {
     "`[network]`": schema.NetworkTable,
     "`[[node]]`": schema.NodeTable,
     "`[[link]]`": (schema.LinkTable, schema.LinkEndTable),
-    "`[[group]]`": (schema.GroupTable, schema.VipTable, schema.ProbeTable),
+    "`[hooks]`": schema.HooksTable,
+    "`[[group]]`": (schema.GroupTable, schema.VipTable),
+    "`[group.probe]`": schema.ProbeTable,
 }
-TABLES = {"key", "timing", "agent", "network", "node", "link", "fence", "group"}
+RESOURCES = "`[[group.resource]]`"
+TABLES = {"key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks"}
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
     name for name in schema.TimingTable.model_fields if not name.startswith(("max", "lone"))
-}
+} | {"reference_interval", "carrier_hold", "timeout", "move_window", "restart_window"}
 FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
 BY_DRIVER = {"address", "user", "password_file"}
 """Keys of a [[fence]] that some drivers need and others do not."""
 DRIVERS_BEGIN = "What each driver takes"
+VARIABLES_BEGIN = "In their environment:"
 ADDRESSES = {
     Address.HOST: "an IP address",
     Address.LINE: "an absolute path, such as `/dev/ttyUSB0`",
@@ -44,7 +49,7 @@ ADDRESSES = {
 def rows(title: str) -> dict[str, str]:
     """Rows of the table below the heading that begins with `title`: key to the default's cell."""
     section = PAGE.read_text().partition(f"\n## {title}")[2].partition("\n## ")[0]
-    section = section.partition(DRIVERS_BEGIN)[0]
+    section = section.partition(DRIVERS_BEGIN)[0].partition(VARIABLES_BEGIN)[0]
     return dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
 
 
@@ -71,12 +76,41 @@ def test_defaults_on_the_page_are_those_of_the_code(title: str) -> None:
                 continue
             if field.is_required():
                 assert cell.startswith("required"), name
-            elif name in DURATIONS:
+            elif name in DURATIONS and field.default is not None:
                 assert cell == f'`"{duration.render(field.default)}"`', name
             elif isinstance(field.default, str):
                 assert cell == f'`"{field.default}"`', name
             elif isinstance(field.default, int):
                 assert cell == f"`{field.default}`", name
+
+
+def test_every_key_of_a_resource_is_on_the_page() -> None:
+    """What all kinds take stands above, what one kind takes under its own heading."""
+    page = PAGE.read_text()
+    section = page.partition(f"\n## {RESOURCES}")[2]
+    listed = {"kind"}
+    for kind, table in schema.KINDS.items():
+        own = section.partition(f'### `kind = "{kind}"`')[2].partition("\n###")[0]
+        keys = set(re.findall(r"^\| `(\w+)` \|", own, re.MULTILINE))
+        known = {*rows(RESOURCES), *keys}
+        # An address is described where [[group.vip]] is.
+        known |= set(schema.VipTable.model_fields) if kind == "vip" else set()
+        assert set(table.model_fields) <= known, kind
+        assert keys <= set(table.model_fields), kind
+        listed |= set(table.model_fields)
+    assert set(rows(RESOURCES)) <= listed
+
+
+def test_the_example_of_resources_loads(tmp_path: Path) -> None:
+    """The page's group with everything is accepted in the place of the example's own."""
+    (plan,) = Site(tmp_path).load(everything()).groups
+    assert [one.name for one in plan.resources] == [
+        "internal",
+        "data",
+        "postgresql@15-main.service",
+        "app",
+        "vip",
+    ]
 
 
 def test_every_key_of_a_fence_is_on_the_page() -> None:
@@ -137,13 +171,17 @@ def test_the_complete_example_loads_without_a_warning(tmp_path: Path) -> None:
 
 def test_the_complete_example_is_complete() -> None:
     """The example has every key but those that exclude each other."""
-    text = example()
-    tables = [table for entry in SECTIONS.values() for table in _tuple(entry)]
+    text = "".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    tables = [
+        table for entry in (*SECTIONS.values(), *schema.KINDS.values()) for table in _tuple(entry)
+    ]
     keys = {name for table in tables for name in table.model_fields} | set(device_table.FIELDS)
     keys -= {"lone_start_after", "kg_file"}
+    # Commands of which most pairs have none, or one.
+    keys -= {name for name in schema.HooksTable.model_fields if name.startswith("on_")}
     missing = {key for key in keys if re.search(rf"\b{key}\b", text) is None}
     assert missing == set()
 
 
-def _tuple(entry: object) -> tuple[type[schema.Table], ...]:
+def _tuple(entry: Any) -> tuple[type[schema.Table], ...]:
     return entry if isinstance(entry, tuple) else (entry,)

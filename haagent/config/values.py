@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Single values of the configuration: each reader gives the value, or says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from fencing.config import duration, forms
+from fencing.config.forms import Address
+from fencing.config.problems import join
+from haagent.resources.units import UNIT_NAME, UNIT_NAME_CHARACTERS_MAX
+
+INTERFACE_BYTES_MAX = 15
+"""Source: linux/if.h, IFNAMSIZ less the final zero."""
+SOCKET_PATH_BYTES_MAX = 100
+"""Source: unix(7): 108 bytes with the final zero; the rest is for the name it is made under."""
+ARGUMENTS_MAX = 64
+ENTRIES_MAX = 128
+"""Parameters or variables of one resource; the agent with the most of Debian's has 60."""
+TEXT_CHARACTERS_MAX = 4096
+"""Of one argument, parameter or variable: far below what exec takes (execve(2))."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Source: RFC 9110, 4.2."""
+INTERVAL_NS_MIN = duration.UNITS_NS["s"]
+"""Programs are started for a look; more often, and they would be the load of the machine."""
+
+Interface = IPv4Interface | IPv6Interface
+
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
+_AGENT_PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
+_AGENT = re.compile(rf"ocf:{_AGENT_PART}:{_AGENT_PART}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+
+
+class Url(NamedTuple):
+    """What is asked for by HTTP."""
+
+    tls: bool
+    host: str
+    """An address, without brackets."""
+    port: int
+    target: str
+    """Path and query as they stand in the request."""
+
+
+def interface(value: object) -> str:
+    """The name of a network interface."""
+    text = forms.text(value)
+    if len(text) > INTERFACE_BYTES_MAX or _INTERFACE.fullmatch(text) is None:
+        raise ValueError(f'not an interface; such as "eth0", at most {INTERFACE_BYTES_MAX} bytes')
+    return text
+
+
+def group_address(value: object) -> Address:
+    """A multicast address."""
+    address = forms.any_address(value)
+    if not address.is_multicast:
+        raise ValueError('not a multicast address; such as "239.192.72.1" or "ff15::7072"')
+    return address
+
+
+def vip_address(value: object) -> Interface:
+    """A virtual address with the length of its prefix."""
+    text = forms.text(value)
+    if "/" not in text:
+        raise ValueError('no prefix length; such as "192.0.2.10/24"')
+    try:
+        found = ip_interface(text)
+    except ValueError:
+        raise ValueError('not an address with prefix; such as "192.0.2.10/24"') from None
+    forms.address_of_one(str(found.ip))
+    if found.ip.is_loopback:
+        raise ValueError("a loopback address; no client would reach it")
+    network = found.network
+    # /31, /32, /127 and /128 have no network or broadcast address (RFC 3021, RFC 6164).
+    if network.num_addresses > 2 and (
+        found.ip == network.network_address
+        or (found.version == 4 and found.ip == network.broadcast_address)
+    ):
+        raise ValueError("the network's own or its broadcast address; no host can have it")
+    return found
+
+
+def tcp(value: object) -> tuple[str, int]:
+    """Host (address without brackets) and port of "192.0.2.10:80" or "[2001:db8::1]:80"."""
+    text = forms.text(value)
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError('an IPv6 address without brackets; such as "[2001:db8::10]:80"')
+    if not colon or re.fullmatch(r"[0-9]{1,5}", port) is None or not 1 <= int(port) <= 65535:
+        raise ValueError('not an address and a port; such as "192.0.2.10:80"')
+    return str(forms.address_of_one(host)), int(port)
+
+
+def url(value: object) -> Url:
+    """What an HTTP probe asks for: an address in the place of the host name."""
+    text = forms.text(value)
+    wanted = 'such as "http://192.0.2.10/health"'
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"not a URL; {wanted}")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"not a URL; {wanted}") from None
+    if parts.scheme not in DEFAULT_PORTS or not host or parts.fragment or port == 0:
+        raise ValueError(f"not a URL of http or https; {wanted}")
+    if parts.username is not None:
+        raise ValueError(f"has a user in it, which no probe sends; {wanted}")
+    try:
+        address = str(forms.address_of_one(host))
+    except ValueError:
+        raise ValueError(
+            "has no IP address in it; put the address here, and the name into host or server_name"
+        ) from None
+    tls = parts.scheme == "https"
+    return Url(tls, address, port or DEFAULT_PORTS[parts.scheme], _target(parts))
+
+
+def _target(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def socket_path(value: object) -> str:
+    """Where a socket can be."""
+    text = forms.absolute_path(value)
+    if len(text.encode()) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"longer than {SOCKET_PATH_BYTES_MAX} bytes; a socket needs a short path")
+    return text
+
+
+def unit(value: object) -> str:
+    """A unit of systemd, with its suffix."""
+    text = forms.text(value)
+    if len(text) > UNIT_NAME_CHARACTERS_MAX or UNIT_NAME.fullmatch(text) is None:
+        raise ValueError(
+            'not a unit with its suffix; such as "nginx.service" or "postgresql@15-main.service"'
+        )
+    return text
+
+
+def agent(value: object) -> str:
+    """An OCF agent."""
+    text = forms.text(value)
+    if _AGENT.fullmatch(text) is None:
+        raise ValueError('not an OCF agent; "ocf:PROVIDER:TYPE", such as "ocf:heartbeat:pgsql"')
+    return text
+
+
+def argv(value: object) -> tuple[str, ...]:
+    """A program by its absolute path, and its arguments."""
+    wanted = 'a program and its arguments, such as ["/usr/local/sbin/app", "start"]'
+    if not isinstance(value, list) or not 1 <= len(value) <= ARGUMENTS_MAX:
+        raise ValueError(f"not a list of 1 to {ARGUMENTS_MAX} texts: {wanted}")
+    words = tuple(_passable(word, "an argument") for word in value)
+    if not words[0].startswith("/") or words[0].endswith("/"):
+        raise ValueError(f"does not begin with an absolute path: {wanted}")
+    return words
+
+
+def texts(value: object) -> dict[str, str]:
+    """Parameters or variables; what is wrong is said by the name, since a value may be secret."""
+    if not isinstance(value, dict) or len(value) > ENTRIES_MAX:
+        raise ValueError(
+            f'not a table of at most {ENTRIES_MAX} texts; such as {{ name = "value" }}'
+        )
+    for key, text in value.items():
+        if _VARIABLE.fullmatch(key) is None:
+            raise ValueError(f"{join(key)} is not a name; ASCII letters, digits, '_', '.', '-'")
+        _passable(text, join(key))
+    return dict(value)
+
+
+def _passable(value: object, what: str) -> str:
+    """A text that can be passed to a program."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is not a text; write it in quotes")  # noqa: TRY004 as pydantic wants
+    if "\0" in value or len(value) > TEXT_CHARACTERS_MAX:
+        raise ValueError(f"{what} is longer than {TEXT_CHARACTERS_MAX} characters or has a zero")
+    return value
+
+
+def failback(value: object) -> str | int:
+    """When the preferred node takes a group back: "never", "manual", or ns of being well."""
+    if value in ("never", "manual"):
+        return str(value)
+    try:
+        return forms.span("1s", "7d")(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; or "never", or "manual"') from None
+
+
+def interval(value: object) -> int:
+    """The pause between two looks; 0 for none. Nanoseconds."""
+    value_ns = forms.span("0s", "1d")(value)
+    if 0 < value_ns < INTERVAL_NS_MIN:
+        raise ValueError(f'below "{duration.render(INTERVAL_NS_MIN)}"; "0s" is for no looks at all')
+    return value_ns
+
+
+def short_text(characters_max: int) -> Callable[[object], str]:
+    """Reads printable characters, at least one."""
+
+    def read(value: object) -> str:
+        text = forms.text(value)
+        if not 1 <= len(text) <= characters_max or not text.isprintable():
+            raise ValueError(f"not a text of 1 to {characters_max} printable characters")
+        return text
+
+    return read
