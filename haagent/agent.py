@@ -33,7 +33,10 @@ from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, en
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
+from haagent.happenings import happenings
 from haagent.history import History
+from haagent.homecoming import Homecoming
+from haagent.hooks import Hooks
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
@@ -63,14 +66,19 @@ class Agent:
         self._armed_ns: int | None = None
         self._turning = True
         """A turn is under way or about to come; at first, until there is a state to turn."""
+        names = configuration.node_names
+        me, peer = names[configuration.pair.me], names[configuration.pair.peer]
+        self._hooks = Hooks(configuration.hooks, me, peer)
+        self._leaves = False
+        """The node is left for good, rather than taken up by the next agent."""
         self._done: asyncio.Future[int]
         self._state: State
         self._alarms: dict[str, int] = {}
         """Alarm codes and when each was first seen, monotonic ns."""
-        name = configuration.node_names[configuration.pair.me]
         durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
         self._record, self._same_boot = durable.load()
-        self._history = History(name, configuration.state_dir / "history.jsonl")
+        self._homecoming = Homecoming(self._record, same_boot=self._same_boot, peer=peer)
+        self._history = History(me, configuration.state_dir / "history.jsonl")
         self._journal = Journal()
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
@@ -106,12 +114,16 @@ class Agent:
         self._begin(found)
         await self._control.start()
         try:
-            return await self._done
+            code = await self._done
+            if self._leaves:
+                await self._edges.services.retire()
+            return code
         finally:
             with suppress(TimeoutError):  # A client that does not read must not keep us here.
                 async with asyncio.timeout(CLOSE_S):
                     await self._control.close()
             self._links.close()
+            await self._hooks.close()
             await self._edges.close()
             self._netlink.close()
 
@@ -191,6 +203,12 @@ class Agent:
         if isinstance(event, PeerHeard):
             self._know_peer(before, result.state)
         self._journal.observe(before, event, result, now_ns)
+        self._requests.observe(before, result.state)
+        for happening in happenings(before, event, result.state):
+            self._hooks.tell(happening)
+        for happening in self._homecoming.observe(before, result.state):
+            log.warning("group.returned", group=happening.group, detail=happening.detail)
+            self._hooks.tell(happening)
         if self._history.observe(before, event, result, now_ns):
             self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
             self._edges.write(self._save_history)
@@ -221,6 +239,7 @@ class Agent:
                 self._requests.settle(effect)
             case Exit():
                 log.info("agent.exits", kind=effect.kind.value)
+                self._leaves = effect.kind is StopKind.LEAVE
                 if not self._done.done():
                     self._done.set_result(0)
             case _:
@@ -279,6 +298,8 @@ class Agent:
                 self._edges.fence.readiness,
                 counters,
                 now_ns,
+                self._edges.services.readings,
+                self._homecoming.told,
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}

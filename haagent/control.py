@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The operator's door: a unix socket, one JSON line in, one JSON line back, then closed.
 
-Request: {"verb": "status" | "switchover" | "maintenance" | "confirm-off" | "fence-proof"
-| "history", ...}.
-Reply: {"ok": bool, "message": str, "data": anything}. Who may ask is read from the socket
-itself (SO_PEERCRED), never from what is said on it.
+Request: {"verb": one of VERBS, ...}.
+Reply: {"ok": bool, "message": str, "data": anything}. With "stream": true in the request, lines of
+the form {"progress": {...}} may come before it, as things happen. Who may ask is read from the
+socket itself (SO_PEERCRED), never from what is said on it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,19 @@ import structlog
 
 from haagent.errors import EdgeError
 
-VERBS = frozenset({"status", "switchover", "maintenance", "confirm-off", "fence-proof", "history"})
+VERBS = frozenset(
+    {
+        "status",
+        "switchover",
+        "failover",
+        "standby",
+        "group",
+        "maintenance",
+        "confirm-off",
+        "fence-proof",
+        "history",
+    }
+)
 
 GROUP = "haagent"
 """Members of this system group may ask, if there is one."""
@@ -37,11 +49,16 @@ REQUEST_BUDGET_S = 5.0
 REPLY_BUDGET_S = 5.0
 """The same for one that does not read its answer."""
 
+PROGRESS_BYTES_MAX = 65_536
+"""What may wait for a client that is slow to read; more word of progress is dropped."""
+
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _SO_PEERGROUPS = 59  # asm-generic/socket.h, Linux 4.13; not in Python's socket module
 _GROUPS_MAX = 65536  # NGROUPS_MAX, linux/limits.h
 
-Handler = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
+Tell = Callable[[Mapping[str, object]], None]
+"""Sends word of progress; does nothing if nobody wants it, or reads it."""
+Handler = Callable[[Mapping[str, object], Tell], Awaitable[Mapping[str, object]]]
 """Answers one checked request; EdgeError becomes a reply, any other exception is a bug."""
 
 _log = structlog.get_logger()
@@ -100,8 +117,8 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            reply = await self._answer(reader, writer.get_extra_info("socket"))
-            writer.write(json.dumps(reply).encode() + b"\n")
+            reply = await self._answer(reader, writer)
+            _send(writer, reply)
             async with asyncio.timeout(REPLY_BUDGET_S):
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -113,9 +130,9 @@ class ControlServer:
                 await writer.wait_closed()
 
     async def _answer(
-        self, reader: asyncio.StreamReader, client: socket.socket
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Mapping[str, object]:
-        uid = self._refused_uid(client)
+        uid = self._refused_uid(writer.get_extra_info("socket"))
         if uid is not None:
             _log.warning("control.refused", uid=uid)
             return _refusal(f"uid {uid} may not ask: root or a member of group {GROUP} may")
@@ -129,8 +146,14 @@ class ControlServer:
         request = _request(line)
         if request is None:
             return _refusal(f"not a request; a verb is one of {', '.join(sorted(VERBS))}")
+        streams = request.get("stream") is True
+
+        def tell(progress: Mapping[str, object]) -> None:
+            if streams and writer.transport.get_write_buffer_size() < PROGRESS_BYTES_MAX:
+                _send(writer, {"progress": progress})
+
         try:
-            return await self._handler(request)
+            return await self._handler(request, tell)
         except EdgeError as error:
             return _refusal(str(error))
 
@@ -143,6 +166,10 @@ class ControlServer:
         if self._group in (gid, *_peer_groups(client)):
             return None
         return int(uid)
+
+
+def _send(writer: asyncio.StreamWriter, line: Mapping[str, object]) -> None:
+    writer.write(json.dumps(line).encode() + b"\n")
 
 
 def _peer_groups(client: socket.socket) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import ip_address
 from uuid import UUID
 
 import structlog
@@ -22,9 +21,11 @@ from haagent.core.effects import (
     Announce,
     Fence,
     GatherEvidence,
+    Manage,
     Persist,
     PowerOn,
     ProbeVip,
+    StandBy,
     StartGroup,
     StopGroup,
 )
@@ -41,14 +42,18 @@ from haagent.core.events import (
     Persisted,
     PersistFailed,
     PowerOnFinished,
+    ReachChanged,
     VipProbed,
     VipProbeFailed,
 )
 from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
 from haagent.netlink import Netlink
-from haagent.references import reachable
-from haagent.serving import tcp_answers
+from haagent.probes import Probe
+from haagent.reach import Verdict, clients_of
+from haagent.reach.watch import ReachWatch
+from haagent.resources.build import make_probe
+from haagent.services import Services
 from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf
 from haagent.vip.holder import VipHolder
@@ -58,6 +63,8 @@ PROBE_WINDOW_S = 0.02
 """A neighbour on a LAN answers within a millisecond; this is what a takeover can spare."""
 EVIDENCE_S = 0.3
 """Evidence must be there between suspect_after and dead_after."""
+PROBE_HANGS_S = 2 * EVIDENCE_S
+"""A probe keeps its own limit, but a command of its may need some seconds to be killed."""
 
 EdgeEffect = (
     GatherEvidence
@@ -68,6 +75,8 @@ EdgeEffect = (
     | ProbeVip
     | StartGroup
     | StopGroup
+    | Manage
+    | StandBy
     | Announce
 )
 log = structlog.get_logger()
@@ -102,6 +111,19 @@ class Edges:
         self._frames = FrameShelf(netlink, everything)
         self.holder = VipHolder(netlink, self._frames, self._vip_lost)
         self._prober = VipProber(netlink, self._frames)
+        self.services = Services(configuration.groups, self.holder, take, note)
+        self._probes = [
+            None if plan.probe is None else make_probe(plan.name, plan.probe, EVIDENCE_S)
+            for plan in configuration.groups
+        ]
+        references = configuration.reach.references
+        self.reach = ReachWatch(
+            [clients_of(vips, references) for vips in self._vips],
+            references,
+            netlink,
+            self._reach_changed,
+            configuration.reach.times,
+        )
         peer = configuration.pair.peer
         settle = SettleTimes(configuration.state_dir / "settle.json")
         lock = lock_path(configuration.control_socket, configuration.node_names[peer])
@@ -134,6 +156,8 @@ class Edges:
         await self._frames.open()
         self.holder.open()
         self._prober.start([vip for vips in self._vips for vip in vips])
+        self.reach.start()
+        self.services.open()
         await self.fence.start()
 
     async def close(self) -> None:
@@ -141,6 +165,8 @@ class Edges:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.reach.close()
+        await self.services.close()
         self._prober.close()
         self.holder.close()
         self._frames.close()
@@ -148,9 +174,8 @@ class Edges:
         await self.fence.close()
 
     async def found(self) -> frozenset[int]:
-        """Groups of which every address is configured on this host now."""
-        present = await self.holder.present([vip for vips in self._vips for vip in vips])
-        return frozenset(i for i, vips in enumerate(self._vips) if vips and present >= set(vips))
+        """Groups of which anything runs, or may run, on this host now."""
+        return await self.services.found()
 
     def carry_out(self, effect: EdgeEffect, held: frozenset[int]) -> None:
         """Begin an effect; its result comes as an event.
@@ -182,6 +207,10 @@ class Edges:
                 self._replace_work(effect.group, self._stop(effect))
             case Announce():
                 self.holder.announce()
+            case Manage():
+                self.services.manage(effect.group, on=effect.on)
+            case StandBy():
+                self.services.stand_by(effect.group, on=effect.on)
 
     def expect_identity(self, identity: bytes) -> None:
         """The peer said which machine it is: its fence devices must say the same."""
@@ -221,18 +250,15 @@ class Edges:
 
     async def _start(self, effect: StartGroup) -> None:
         try:
-            times = await self.holder.claim(self._vips[effect.group])
+            await self.services.start(effect.group)
         except EdgeError as error:
             self._take(GroupStartFailed(effect.group, effect.attempt, str(error)))
-            return
-        self._note(effect.group, "vip_added", times.added_ns)
-        if times.announced_ns is not None:
-            self._note(effect.group, "announced", times.announced_ns)
-        self._take(GroupStarted(effect.group, effect.attempt))
+        else:
+            self._take(GroupStarted(effect.group, effect.attempt))
 
     async def _stop(self, effect: StopGroup) -> None:
         try:
-            await self.holder.release(self._vips[effect.group])
+            await self.services.stop(effect.group)
         except EdgeError as error:
             self._take(GroupStopFailed(effect.group, effect.attempt, str(error)))
         else:
@@ -250,15 +276,9 @@ class Edges:
     async def _gather(self, attempt: int, held: frozenset[int]) -> None:
         """All answers at once, within EVIDENCE_S."""
         foreign = [vip for i, vips in enumerate(self._vips) if i not in held for vip in vips]
-        probes = [
-            tcp_answers(ip_address(host), port, timeout_s=EVIDENCE_S)
-            for i, group in enumerate(self._configuration.pair.groups)
-            if i not in held
-            for host, port in [self._configuration.probes.get(group.name, ("", 0))]
-            if host
-        ]
+        probes = [probe for i, probe in enumerate(self._probes) if probe and i not in held]
         connected, answered, *serving = await asyncio.gather(
-            self._connected(), self._answered(foreign), *probes
+            self._connected(), self._answered(foreign), *map(_serves, probes)
         )
         self._take(
             EvidenceGathered(
@@ -268,14 +288,9 @@ class Edges:
 
     async def _connected(self) -> bool:
         """Whether a reference answers; without references the links' carriers decide alone."""
-        references = self._configuration.references
-        if not references:
+        if not self._configuration.reach.references:
             return True
-        try:
-            return await reachable(references, timeout_s=EVIDENCE_S)
-        except EdgeError as error:
-            log.warning("references.not_asked", reason=str(error))
-            return False
+        return await self.reach.answers_now(EVIDENCE_S)
 
     async def _answered(self, vips: list[Vip]) -> bool:
         """Whether somebody else answers for one of these; not knowing counts as yes (S3)."""
@@ -330,10 +345,22 @@ class Edges:
             self._fence_judged = judged
             self._take(FenceReadied(*judged))
 
+    def _reach_changed(self, group: int, verdict: Verdict) -> None:
+        self._take(ReachChanged(group, verdict.reachable, verdict.doubtful))
+
     def _vip_lost(self, vip: Vip, reason: str) -> None:
         for index, vips in enumerate(self._vips):
             if vip in vips:
                 self._take(GroupLost(index, f"{vip.address}: {reason}"))
+
+
+async def _serves(probe: Probe) -> bool:
+    """Whether the service answers, within a takeover's patience; one that hangs does not."""
+    try:
+        async with asyncio.timeout(PROBE_HANGS_S):
+            return (await probe.answers()).ok
+    except TimeoutError:
+        return False
 
 
 def levels_ready(devices: tuple[Readiness, ...]) -> tuple[bool, str]:

@@ -5,23 +5,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
 from fencing.settle import Shot
+from haagent.changes import changes
 from haagent.config import Configuration
+from haagent.control import Tell
 from haagent.core.effects import Reply
 from haagent.core.events import (
+    AwayAsked,
     ConfirmOffAsked,
     Event,
+    FailoverAsked,
+    GroupOrdered,
+    GroupWord,
     MaintenanceAsked,
     OffProved,
     SwitchoverAsked,
 )
+from haagent.core.state import State
+from haagent.errors import EdgeError
 from haagent.history import History
 
 log = structlog.get_logger()
+
+GROUP_WORDS: Mapping[str, GroupWord] = {
+    "stop": "stop",
+    "start": "start",
+    "freeze": "freeze",
+    "unfreeze": "unfreeze",
+}
+
+Asked = (
+    SwitchoverAsked
+    | MaintenanceAsked
+    | ConfirmOffAsked
+    | OffProved
+    | AwayAsked
+    | GroupOrdered
+    | FailoverAsked
+)
+"""What an operator may put to the core; each is answered by one Reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,8 @@ class Requests:
         self._history = history
         self._measure_settle = measure_settle
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._listening: dict[int, Tell] = {}
+        """Who wants to hear of roles that change while a request of his is under way."""
         self._request = 0
 
     def settle(self, reply: Reply) -> None:
@@ -66,7 +94,15 @@ class Requests:
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
 
-    async def answer(self, request: Mapping[str, object]) -> Mapping[str, object]:
+    def observe(self, before: State, after: State) -> None:
+        """Tell those who wait of the roles that this step changed."""
+        if not self._listening:
+            return
+        for change in changes(before, after, self._configuration.node_names):
+            for tell in self._listening.values():
+                tell(asdict(change))
+
+    async def answer(self, request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
         """Answer one request from the control socket."""
         match request.get("verb"):
             case "status":
@@ -77,7 +113,16 @@ class Requests:
                 kept = records[-limit:] if isinstance(limit, int) and limit > 0 else records
                 return {"ok": True, "message": "", "data": kept}
             case "switchover":
-                return await self._asked_for_switchover(request.get("group"))
+                dry_run = request.get("dry_run") is True
+                group = self._group(request.get("group"))
+                asked = SwitchoverAsked(self._next_request(), group, dry_run)
+                return await self._submit(asked, tell)
+            case "standby" if isinstance(request.get("on"), bool):
+                return await self._asked_for_standby(request.get("node"), on=bool(request["on"]))
+            case "group":
+                return await self._asked_of_group(request.get("group"), request.get("what"))
+            case "failover":
+                return await self._asked_for_failover(request.get("group"))
             case "maintenance" if isinstance(request.get("on"), bool):
                 return await self._submit(
                     MaintenanceAsked(self._next_request(), on=bool(request["on"]))
@@ -112,27 +157,53 @@ class Requests:
         force = request.get("force") is True
         return await self._submit(ConfirmOffAsked(self._next_request(), force=force))
 
-    async def _asked_for_switchover(self, name: object) -> Mapping[str, object]:
+    async def _asked_for_failover(self, name: object) -> Mapping[str, object]:
+        index = self._group(name)
+        return await self._submit(FailoverAsked(self._next_request(), index))
+
+    async def _asked_of_group(self, name: object, what: object) -> Mapping[str, object]:
+        index = self._group(name)
+        if index is None:
+            raise EdgeError("which group?")
+        if not isinstance(what, str) or what not in GROUP_WORDS:
+            raise EdgeError(f"a group is told one of: {', '.join(sorted(GROUP_WORDS))}")
+        return await self._submit(GroupOrdered(self._next_request(), index, GROUP_WORDS[what]))
+
+    async def _asked_for_standby(self, name: object, *, on: bool) -> Mapping[str, object]:
+        names = self._configuration.node_names
+        name = names[self._configuration.pair.me] if name is None else name
+        if name not in names:
+            raise EdgeError(f"no node {name}; there are: {', '.join(names)}")
+        return await self._submit(AwayAsked(self._next_request(), names.index(str(name)), on))
+
+    def _group(self, name: object) -> int | None:
+        """The group of that name, None for all."""
         names = [group.name for group in self._configuration.pair.groups]
         if name is not None and name not in names:
-            message = f"no group {name}; there are: {', '.join(names)}"
-            return {"ok": False, "message": message, "data": None}
-        index = None if name is None else names.index(str(name))
-        return await self._submit(SwitchoverAsked(self._next_request(), index))
+            raise EdgeError(f"no group {name}; there are: {', '.join(names)}")
+        return None if name is None else names.index(str(name))
 
     def _next_request(self) -> int:
         self._request += 1
         return self._request
 
-    async def _submit(
-        self, event: SwitchoverAsked | MaintenanceAsked | ConfirmOffAsked | OffProved
-    ) -> Mapping[str, object]:
-        """Put an operator's wish to the core and wait for its answer."""
+    async def _submit(self, event: Asked, tell: Tell | None = None) -> Mapping[str, object]:
+        """Put an operator's wish to the core and wait for its answer.
+
+        Args:
+            event: The wish.
+            tell: Is told of the roles that change meanwhile.
+        """
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[event.request] = waiting
         log.info("operator.asked", cause=type(event).__name__, request=event.request)
-        self._take(event)
-        reply = await waiting
+        if tell is not None:
+            self._listening[event.request] = tell
+        try:
+            self._take(event)
+            reply = await waiting
+        finally:
+            self._listening.pop(event.request, None)
         log.info("operator.answered", request=event.request, ok=reply.ok, message=reply.message)
         return {"ok": reply.ok, "message": reply.message, "data": None}
 

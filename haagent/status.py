@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fencing.readiness import Readiness
@@ -13,6 +13,7 @@ from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
 from haagent.core.gates import configuration_agrees, standing_reasons
+from haagent.core.moves import restless
 from haagent.core.operator import peer_hears_us
 from haagent.core.reasons import Reason
 from haagent.core.state import (
@@ -29,6 +30,7 @@ from haagent.core.state import (
 )
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links.linkset import LinkState as PathState
+from haagent.resources import Condition, Reading
 
 STALL_WARN_MS = 200
 """A loop that was this late eats a fifth of the default dead_after."""
@@ -49,6 +51,10 @@ class Sources:
     devices: Sequence[Readiness]
     counters: Mapping[str, int]
     now_ns: int
+    readings: Sequence[Mapping[str, Reading]] = ()
+    """By group: the last look at each of its resources."""
+    returned: Mapping[str, str] = field(default_factory=dict)
+    """By group: what became of it while this node was down."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -57,7 +63,11 @@ def snapshot(sources: Sources) -> dict[str, Any]:
     reasons = takeover_reasons(sources)
     links = [_link(sources, index) for index in range(len(sources.paths))]
     alarms = _alarms(sources, links)
-    homeless = [g.settings.name for g in state.groups if not _active_somewhere(state, g)]
+    homeless = [
+        group.settings.name
+        for group in state.groups
+        if not _active_somewhere(state, group) and group.settings.name not in state.orders.stopped
+    ]
     critical = bool(reasons or homeless)
     return {
         "cluster": sources.configuration.cluster,
@@ -71,7 +81,12 @@ def snapshot(sources: Sources) -> dict[str, Any]:
         "links": links,
         "fence": [_device(sources, device) for device in sources.devices],
         "alarms": alarms,
-        "maintenance": state.maintenance,
+        "maintenance": state.orders.maintenance,
+        "standby_nodes": [
+            name
+            for name, away in zip(sources.configuration.node_names, state.orders.away, strict=True)
+            if away
+        ],
         "stall_ms_max": state.stall_ns / 1e6,
         "counters": dict(sources.counters),
     }
@@ -183,7 +198,21 @@ def _group(sources: Sources, group: Group) -> dict[str, Any]:
         "preferred": sources.configuration.node_names[group.settings.preferred],
         "vips": [str(vip.address) for vip in sources.configuration.vips[name]],
         "blocked": blocked,
+        "stopped": name in state.orders.stopped,
+        "frozen": name in state.orders.frozen,
+        "reachable": not group.unreachable,
+        "returned": sources.returned.get(name, ""),
+        "position": None if group.position < 0 else group.position,
+        "resources": [
+            {"name": name, "condition": reading.condition.value, "detail": reading.detail}
+            for name, reading in _readings(sources, group).items()
+        ],
     }
+
+
+def _readings(sources: Sources, group: Group) -> Mapping[str, Reading]:
+    index = sources.state.groups.index(group)
+    return sources.readings[index] if index < len(sources.readings) else {}
 
 
 def _link(sources: Sources, index: int) -> dict[str, Any]:
@@ -274,8 +303,47 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
         if not _active_somewhere(state, group):
             text = f"{group.settings.name} is active nowhere"
             alarms.append({"code": f"inactive_{group.settings.name}", "text": text})
+    alarms += _orders(sources)
+    alarms += _resources(sources)
     alarms += _lateness(state)
     return list({alarm["code"]: alarm for alarm in alarms}.values())
+
+
+def _orders(sources: Sources) -> Reasons:
+    """What operators ordered, so that it is not forgotten, and groups that are not at rest."""
+    state, names = sources.state, sources.configuration.node_names
+    alarms = [
+        {"code": f"standby_{name}", "text": f"{name} is on standby by an operator's order"}
+        for name, away in zip(names, state.orders.away, strict=True)
+        if away
+    ]
+    for group in state.groups:
+        name = group.settings.name
+        if name in state.orders.stopped:
+            alarms.append({"code": f"stopped_{name}", "text": f"{name} is stopped by an operator"})
+        if name in state.orders.frozen:
+            text = f"{name} is frozen: whatever happens to it, it stays as it is"
+            alarms.append({"code": f"frozen_{name}", "text": text})
+        if group.unreachable:
+            text = f"clients of {name} do not reach this node"
+            alarms.append({"code": f"unreachable_{name}", "text": text})
+        if restless(group, sources.now_ns):
+            text = f"{name}: {Reason.TOO_MANY_MOVES.text}"
+            alarms.append({"code": f"{Reason.TOO_MANY_MOVES.code}_{name}", "text": text})
+    return alarms
+
+
+def _resources(sources: Sources) -> Reasons:
+    """What of the groups does not run here as it should, on their holder or its standby."""
+    alarms = []
+    for group in sources.state.groups:
+        held = isinstance(group.phase, HOLDING)
+        for name, reading in _readings(sources, group).items():
+            if reading.condition is not (Condition.ACTIVE if held else Condition.STANDBY):
+                words = f"{reading.condition.value} {reading.detail}".rstrip()
+                text = f"{name} of {group.settings.name}: {words}"
+                alarms.append({"code": f"resource_{group.settings.name}_{name}", "text": text})
+    return alarms
 
 
 def _lateness(state: State) -> Reasons:

@@ -7,30 +7,18 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haagent.cli import fence
-from haagent.cli.client import (
-    BrokenReplyError,
-    NotAllowedError,
-    NotRunningError,
-    Reply,
-    StillRunningError,
-    ask,
-)
+from haagent.cli import asking, client, fence, orders
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
-from haagent.cli.verdict import Exit, Status, exit_code
+from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
 
 if TYPE_CHECKING:
     from haagent.config import Configuration
 
-READ_TIMEOUT_S = 5.0
-"""Status and history are answered from memory; longer than this and the agent hangs."""
-ORDER_TIMEOUT_S = 60.0
-"""A switchover stops and starts a service; the command waits that long for its end."""
 WATCH_PAUSE_S = 1.0
 
 app = typer.Typer(
@@ -43,6 +31,7 @@ app = typer.Typer(
 )
 
 app.command(cls=fence.FenceCommand)(fence.fence)
+orders.add_to(app)
 
 
 @app.command()
@@ -74,14 +63,21 @@ def run(
 def check_config(
     file: Annotated[Path, typer.Argument(help="The configuration file.")],
     node: NodeOption = None,
+    *,
+    file_only: Annotated[
+        bool, typer.Option("--file-only", help="Do not ask this machine: it is none of the pair.")
+    ] = False,
 ) -> None:
     """Say everything that is wrong with a configuration file, or that nothing is.
 
+    This machine is asked too: for its units, OCF agents and programs. Nothing is changed.
     Exit codes: 0 usable (there may be warnings), 78 refused.
     """
     configuration = _load(file, node)
     for warning in configuration.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if not file_only:
+        _ask_machine(configuration, file)
     me = configuration.node_names[configuration.pair.me]
     digest = configuration.pair.configuration_hash.hex()
     typer.echo(f"{file}: usable as node {me} of {configuration.cluster}; hash {digest}")
@@ -96,7 +92,7 @@ def keygen(file: Annotated[Path, typer.Argument(help="Where the key goes.")]) ->
     try:
         write_new_key(file)
     except EdgeError as error:
-        _fail(str(error), Exit.DEGRADED)
+        asking.fail(str(error), Exit.DEGRADED)
     typer.echo(f"{file}: written; copy it to the other node over a safe way")
 
 
@@ -128,51 +124,6 @@ def status(
 
 
 @app.command()
-def switchover(
-    group: Annotated[
-        str | None, typer.Argument(help="The group to move; all of them if left out.")
-    ] = None,
-    socket: SocketOption = DEFAULT_SOCKET,
-) -> None:
-    """Move a group to the other node in peace: stopped here, proved stopped, started there.
-
-    Exit codes: 0 done, 1 refused or failed, 3 the agent is not running, 4 still running: no
-    answer within a minute, look at the status.
-    """
-    _order({"verb": "switchover", "group": group}, socket)
-
-
-@app.command()
-def maintenance(
-    state: Annotated[Literal["on", "off"], typer.Argument(help="on or off.")],
-    socket: SocketOption = DEFAULT_SOCKET,
-) -> None:
-    """Let the pair alone while you work on it (on), and give it back its job (off)."""
-    _order({"verb": "maintenance", "on": state == "on"}, socket)
-
-
-@app.command()
-def confirm_off(
-    *,
-    force: Annotated[
-        bool, typer.Option("--force", help="Even though something still speaks for its life.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the peer's name.")] = False,
-    socket: SocketOption = DEFAULT_SOCKET,
-) -> None:
-    """State, on your own authority, that the peer is powered off: this node may then take over.
-
-    If it is not off, both nodes will hold the service and its data may be destroyed. Go and look.
-    """
-    peer = str(_status(socket).get("peer"))
-    if not yes:
-        typer.echo(f"You state that {peer} is powered off. If it is not, data will be destroyed.")
-        if typer.prompt(f"Type the name of the node that is off ({peer})") != peer:
-            _fail("that is not its name; nothing was done", Exit.DEGRADED)
-    _order({"verb": "confirm-off", "peer": peer, "force": force}, socket)
-
-
-@app.command()
 def history(
     *,
     as_json: JsonOption = False,
@@ -180,8 +131,9 @@ def history(
     socket: SocketOption = DEFAULT_SOCKET,
 ) -> None:
     """Show the last role changes, and how long each phase of them took."""
-    reply = _ask({"verb": "history", "limit": count}, socket, READ_TIMEOUT_S)
-    _refuse_failed(reply)
+    request = {"verb": "history", "limit": count}
+    reply = asking.ask(request, socket, asking.READ_TIMEOUT_S)
+    asking.refuse_failed(reply)
     data = reply.get("data")
     found = data if isinstance(data, list) else []
     records = [record for record in found if isinstance(record, dict)]
@@ -206,10 +158,35 @@ def _load(file: Path, node: str | None) -> Configuration:
         raise typer.Exit(EXIT_CODE) from None
 
 
+def _ask_machine(configuration: Configuration, file: Path) -> None:
+    """Print what this machine says to the configuration; ends the command if that refuses it."""
+    import asyncio  # noqa: PLC0415 only what asks the machine needs all of these
+    import logging  # noqa: PLC0415
+
+    import structlog  # noqa: PLC0415
+
+    from haagent.config import EXIT_CODE  # noqa: PLC0415
+    from haagent.resources.inspection import inspect  # noqa: PLC0415
+
+    before = structlog.get_config()
+    # What the agents say is in the findings.
+    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=quiet)
+    try:
+        found = asyncio.run(inspect(configuration))
+    finally:
+        structlog.configure(**before)
+    for problem in sorted(found, key=lambda problem: problem.refuses):
+        typer.echo(f"{'' if problem.refuses else 'warning: '}{problem.line(file)}", err=True)
+    if any(problem.refuses for problem in found):
+        raise typer.Exit(EXIT_CODE)
+
+
 def _status_once(socket: Path, *, as_json: bool) -> Exit:
     """Print one status; the exit code it stands for."""
+    request = {"verb": "status"}
     try:
-        data = _status_data(ask(socket, {"verb": "status"}, READ_TIMEOUT_S))
+        data = asking.status_data(client.ask(socket, request, asking.READ_TIMEOUT_S))
     except EdgeError as error:
         typer.echo(f"haagent: {error}", err=True)
         return Exit.NOT_RUNNING
@@ -226,45 +203,3 @@ def _clear_terminal() -> None:
     from haagent.cli.render import console  # noqa: PLC0415 rich is large
 
     console().clear()
-
-
-def _status(socket: Path) -> Status:
-    try:
-        return _status_data(_ask({"verb": "status"}, socket, READ_TIMEOUT_S))
-    except BrokenReplyError as error:
-        _fail(str(error), Exit.DEGRADED)
-
-
-def _status_data(reply: Reply) -> Status:
-    data = reply.get("data")
-    if not reply.get("ok") or not isinstance(data, dict):
-        raise BrokenReplyError(str(reply.get("message") or "the reply holds no status"))
-    return data
-
-
-def _order(request: dict[str, object], socket: Path) -> None:
-    reply = _ask(request, socket, ORDER_TIMEOUT_S)
-    _refuse_failed(reply)
-    typer.echo(str(reply.get("message") or "done"))
-
-
-def _refuse_failed(reply: Reply) -> None:
-    if not reply.get("ok"):
-        _fail(str(reply.get("message") or "refused without a reason"), Exit.DEGRADED)
-
-
-def _ask(request: dict[str, object], socket: Path, timeout_s: float) -> Reply:
-    """The reply; every other ending ends the command with its own exit code."""
-    try:
-        return ask(socket, request, timeout_s)
-    except NotRunningError as error:
-        _fail(str(error), Exit.NOT_RUNNING)
-    except StillRunningError as error:
-        _fail(f"still running: {error}; see `haagent status`", Exit.STILL_RUNNING)
-    except (NotAllowedError, BrokenReplyError) as error:
-        _fail(str(error), Exit.DEGRADED)
-
-
-def _fail(text: str, code: Exit) -> NoReturn:
-    typer.echo(f"haagent: {text}", err=True)
-    raise typer.Exit(code)

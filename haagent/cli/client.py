@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from haagent.errors import EdgeError
@@ -34,13 +34,22 @@ class BrokenReplyError(EdgeError):
     """The agent hung up, or answered what is no reply: the order may have had an effect."""
 
 
-def ask(path: Path, request: Mapping[str, object], timeout_s: float) -> Reply:
+Progress = Callable[[Mapping[str, object]], None]
+
+
+def ask(
+    path: Path,
+    request: Mapping[str, object],
+    timeout_s: float,
+    on_progress: Progress | None = None,
+) -> Reply:
     """Send one request and wait for its reply; blocks.
 
     Args:
         path: The control socket.
         request: With its "verb".
         timeout_s: Limit for the whole exchange, > 0.
+        on_progress: Called with each word of progress before the reply; None: none is asked for.
 
     Raises:
         NotRunningError: no agent; NotAllowedError: not for this user.
@@ -52,12 +61,20 @@ def ask(path: Path, request: Mapping[str, object], timeout_s: float) -> Reply:
         connection.settimeout(timeout_s)
         _connect(connection, path)
         try:
-            connection.sendall(json.dumps(request).encode() + b"\n")
+            streamed = {**request, "stream": True} if on_progress else request
+            connection.sendall(json.dumps(streamed).encode() + b"\n")
         except TimeoutError:
             raise NotRunningError(f"the agent on {path} takes no request; it hangs") from None
         except OSError:
             pass  # It hung up on us early; its reason may be waiting to be read.
-        return _reply(_receive(connection, path, deadline_s))
+        for line in _lines(connection, path, deadline_s):
+            said = _object(line)
+            progress = said.get("progress")
+            if not isinstance(progress, dict):
+                return _reply(said)
+            if on_progress is not None:
+                on_progress(progress)
+    raise AssertionError("the lines end with an error")
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
@@ -75,10 +92,15 @@ def _connect(connection: socket.socket, path: Path) -> None:
         raise NotRunningError(f"no agent on {path}: {error.strerror or error}") from None
 
 
-def _receive(connection: socket.socket, path: Path, deadline_s: float) -> bytes:
-    """Everything up to the end of the line."""
+def _lines(connection: socket.socket, path: Path, deadline_s: float) -> Iterator[bytes]:
+    """Each line as it arrives, until nobody asks for another or an error says why there is none."""
     received = bytearray()
-    while not received.endswith(b"\n"):
+    while True:
+        line, ended, rest = received.partition(b"\n")
+        if ended:
+            received = rest
+            yield bytes(line)
+            continue
         try:
             # At least a millisecond: a limit of zero would mean "do not wait at all".
             connection.settimeout(max(deadline_s - time.monotonic(), 0.001))
@@ -94,16 +116,21 @@ def _receive(connection: socket.socket, path: Path, deadline_s: float) -> bytes:
         received += part
         if len(received) > REPLY_BYTES_MAX:
             raise BrokenReplyError(f"the reply is longer than {REPLY_BYTES_MAX} bytes")
-    return bytes(received)
 
 
-def _reply(line: bytes) -> Reply:
+def _object(line: bytes) -> Reply:
     try:
-        reply = json.loads(line)
+        said = json.loads(line)
     except (ValueError, RecursionError):
         raise BrokenReplyError(
             "the reply is not JSON; are agent and command of one release?"
         ) from None
-    if not isinstance(reply, dict) or not isinstance(reply.get("ok"), bool):
+    if not isinstance(said, dict):
         raise BrokenReplyError("not a reply; are agent and command of one release?")
-    return reply
+    return said
+
+
+def _reply(said: Reply) -> Reply:
+    if not isinstance(said.get("ok"), bool):
+        raise BrokenReplyError("not a reply; are agent and command of one release?")
+    return said

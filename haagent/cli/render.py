@@ -36,6 +36,8 @@ _STYLES = {
     "left": _WARN,
     "ready": _GOOD,
     "not ready": _BAD,
+    "standby": _GOOD,
+    "failed": _BAD,
     "completed": _GOOD,
     "blocked": _BAD,
     "abandoned": _WARN,
@@ -56,10 +58,11 @@ def status_view(status: Status) -> RenderableType:
     parts += [_alarm(alarm) for alarm in rows(status, "alarms")]
     sections = {
         "groups": _groups(status),
+        "resources": _resources(status),
         "links": _links(status),
         "fence": _fence(status),
     }
-    parts += [Padding(view, (1, 0, 0, 0)) for key, view in sections.items() if rows(status, key)]
+    parts += [Padding(view, (1, 0, 0, 0)) for view in sections.values() if view.row_count]
     return Group(*parts)
 
 
@@ -148,7 +151,16 @@ def _groups(status: Status) -> Table:
         if inactive(group):
             note.append("active on neither node ", _BAD)
         if blocked := part(group, "blocked"):
-            note.append(f"blocked: {_clean(blocked.get('text'))}", _BAD)
+            note.append(f"blocked: {_clean(blocked.get('text'))} ", _BAD)
+        for order in ("stopped", "frozen"):
+            if group.get(order):
+                note.append(f"{order} by an operator ", _WARN)
+        if group.get("reachable") is False:
+            note.append("its clients do not reach this node ", _BAD)
+        if group.get("position") is not None:
+            note.append(f"data position {_clean(group['position'])} ", _DIM)
+        if group.get("returned"):
+            note.append(_clean(group["returned"]), _WARN)
         table.add_row(
             _text(group.get("name")),
             _state(str(group.get("role"))),
@@ -159,6 +171,20 @@ def _groups(status: Status) -> Table:
             _text(_words(group.get("vips"))),
             note,
         )
+    return table
+
+
+def _resources(status: Status) -> Table:
+    """What runs on this node."""
+    table = _table("RESOURCE", "OF", "HERE", "")
+    for group in rows(status, "groups"):
+        for resource in rows(group, "resources"):
+            table.add_row(
+                _text(resource.get("name")),
+                _text(group.get("name")),
+                _state(str(resource.get("condition"))),
+                _text(resource.get("detail") or ""),
+            )
     return table
 
 

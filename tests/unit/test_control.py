@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from haagent import control
-from haagent.control import ControlServer
+from haagent.control import PROGRESS_BYTES_MAX, ControlServer, Tell
 from haagent.errors import EdgeError
 
 
-async def echo(request: Mapping[str, object]) -> Mapping[str, object]:
+async def echo(request: Mapping[str, object], _tell: Tell) -> Mapping[str, object]:
     """A handler that gives the request back."""
     return {"ok": True, "message": "", "data": dict(request)}
 
@@ -50,6 +50,67 @@ def test_request_and_reply(tmp_path: Path) -> None:
         await server.start()
         reply = await exchange(tmp_path / "socket", b'{"verb": "history", "limit": 3}\n')
         assert reply == {"ok": True, "message": "", "data": {"verb": "history", "limit": 3}}
+        await server.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_progress_comes_before_the_reply_if_it_is_wanted(tmp_path: Path, *, wanted: bool) -> None:
+    """Each word of progress is a line of its own, in order; who did not ask gets none."""
+
+    async def counting(_request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
+        tell({"step": 1})
+        await asyncio.sleep(0)
+        tell({"step": 2})
+        return {"ok": True, "message": "", "data": None}
+
+    async def run() -> None:
+        path = tmp_path / "socket"
+        server = ControlServer(path, counting)
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(json.dumps({"verb": "switchover", "stream": wanted}).encode() + b"\n")
+        lines = [json.loads(line) async for line in reader]
+        writer.close()
+        steps = [{"progress": {"step": 1}}, {"progress": {"step": 2}}] if wanted else []
+        assert lines == [*steps, {"ok": True, "message": "", "data": None}]
+        await server.close()
+
+    asyncio.run(run())
+
+
+def test_progress_that_nobody_reads_is_dropped(tmp_path: Path) -> None:
+    """A client that does not read its lines costs a bounded amount of memory."""
+    waiting = 0
+
+    async def talkative(_request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
+        nonlocal waiting
+        for _ in range(1000):
+            tell({"text": "x" * 1000})
+        (writer,) = writers
+        waiting = writer.transport.get_write_buffer_size()
+        return {"ok": True, "message": "", "data": None}
+
+    writers: list[asyncio.StreamWriter] = []
+
+    async def run() -> None:
+        path = tmp_path / "socket"
+        server = ControlServer(path, talkative)
+        served = server._connected
+
+        def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            served(reader, writer)
+
+        server._connected = note  # type: ignore[method-assign]  # a second pair of eyes
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b'{"verb": "switchover", "stream": true}\n')
+        lines = [line async for line in reader]
+        writer.close()
+        assert 0 < waiting < PROGRESS_BYTES_MAX + 2000
+        assert json.loads(lines[-1])["ok"]
         await server.close()
 
     asyncio.run(run())
@@ -110,7 +171,7 @@ BAD_REQUESTS = [
 def test_what_is_no_request_never_reaches_the_handler(tmp_path: Path, sent: bytes) -> None:
     """Anything but an object with a known verb is refused with the list of verbs."""
 
-    async def never(_request: Mapping[str, object]) -> Mapping[str, object]:
+    async def never(_request: Mapping[str, object], _tell: Tell) -> Mapping[str, object]:
         raise AssertionError
 
     async def run() -> None:
@@ -176,10 +237,10 @@ def test_clients_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     async def run() -> None:
         gate, waiting = asyncio.Event(), asyncio.Semaphore(0)
 
-        async def slow(request: Mapping[str, object]) -> Mapping[str, object]:
+        async def slow(request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
             waiting.release()
             await gate.wait()
-            return await echo(request)
+            return await echo(request, tell)
 
         path = tmp_path / "socket"
         server = ControlServer(path, slow)
@@ -199,7 +260,7 @@ def test_clients_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_edge_errors_are_answers_and_bugs_reach_the_loop(tmp_path: Path) -> None:
     """An EdgeError becomes a refusal; any other exception goes to the loop's exception handler."""
 
-    async def broken(request: Mapping[str, object]) -> Mapping[str, object]:
+    async def broken(request: Mapping[str, object], _tell: Tell) -> Mapping[str, object]:
         if request["verb"] == "status":
             raise EdgeError("the disk is gone")
         raise KeyError("bug")
@@ -225,11 +286,11 @@ def test_an_order_outlives_its_client(tmp_path: Path) -> None:
     async def run() -> None:
         begun, gate, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def slow(request: Mapping[str, object]) -> Mapping[str, object]:
+        async def slow(request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
             begun.set()
             await gate.wait()
             done.set()
-            return await echo(request)
+            return await echo(request, tell)
 
         server = ControlServer(tmp_path / "socket", slow)
         await server.start()

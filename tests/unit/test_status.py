@@ -19,6 +19,7 @@ from haagent.core.settings import S
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links import Link
 from haagent.links.linkset import LinkState as PathState
+from haagent.resources import Condition, Reading
 from haagent.status import Sources, snapshot
 from haagent.vip import Vip
 
@@ -26,7 +27,9 @@ READY = Readiness("alpha-bmc", 1, Power.ON, 90 * S)
 DEAD = replace(READY, power=Power.UNKNOWN, seen=(Finding(Trouble.UNREACHABLE, "no answer"),))
 
 
-def status(bench: Bench, *, device: Readiness = READY, up: bool = True) -> dict[str, Any]:
+def status(
+    bench: Bench, *, device: Readiness = READY, up: bool = True, **more: Any
+) -> dict[str, Any]:
     """The status of the node on the bench."""
     bench.feed(FenceReadied(device.ready, device.detail))
     pair = bench.state.settings
@@ -52,14 +55,12 @@ def status(bench: Bench, *, device: Readiness = READY, up: bool = True) -> dict[
         vips={group.name: (vip,) for group in pair.groups},
         devices=((), ()),
         hedge_after_s=2.0,
-        references=(),
-        probes={},
         state_dir=Path("unused"),
         control_socket=Path("unused"),
         log=LogSettings(),
     )
     paths = [PathState(link.name, up=up, reason="" if up else "no carrier") for link in pair.links]
-    return snapshot(Sources(configuration, bench.state, paths, [device], {}, bench.now_ns))
+    return snapshot(Sources(configuration, bench.state, paths, [device], {}, bench.now_ns, **more))
 
 
 def codes(reasons: list[dict[str, str]]) -> list[str]:
@@ -162,3 +163,22 @@ def test_one_way_loss_is_named() -> None:
     link = status(bench)["links"][1]
     assert link["state"] == "degraded"
     assert "one-way" in link["detail"]
+
+
+def test_resources_that_do_not_run_are_alarms() -> None:
+    """Whatever is not ACTIVE on the holder, or STANDBY beside it, is named; the rest is shown."""
+    held = [{"db": Reading(Condition.ACTIVE), "app": Reading(Condition.FAILED, "exit 3")}]
+    told = status(settled(active()), readings=held)
+    assert codes(told["alarms"]) == ["resource_web_app"]
+    assert "app of web: failed exit 3" in told["alarms"][0]["text"]
+    assert [each["name"] for each in told["groups"][0]["resources"]] == ["db", "app"]
+    resting = [{"db": Reading(Condition.STANDBY), "log": Reading(Condition.STOPPED)}]
+    told = status(settled(standby()), readings=resting)
+    assert codes(told["alarms"]) == ["resource_web_log"]
+
+
+def test_who_returns_is_told() -> None:
+    """What became of a group while this node was down stands with the group."""
+    told = status(settled(standby()), returned={"web": "was active here"})
+    assert told["groups"][0]["returned"] == "was active here"
+    assert codes(told["alarms"]) == []

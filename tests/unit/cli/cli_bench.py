@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from haagent.control import ControlServer
+from haagent.control import ControlServer, Tell
 
 STATUS: dict[str, Any] = {
     "cluster": "shop",
@@ -96,6 +96,8 @@ class CannedAgent:
     def __init__(self, path: Path, answers: Mapping[str, dict[str, Any] | None]) -> None:
         self.path = path
         self.requests: list[dict[str, Any]] = []
+        self.progress: list[dict[str, object]] = []
+        """Told before each answer to a request that wants to hear of it."""
         self._answers = answers
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -123,8 +125,10 @@ class CannedAgent:
         await self._end.wait()
         await server.close()
 
-    async def _answer(self, request: Mapping[str, object]) -> Mapping[str, object]:
+    async def _answer(self, request: Mapping[str, object], tell: Tell) -> Mapping[str, object]:
         self.requests.append(dict(request))
+        for progress in self.progress:
+            tell(progress)
         answer = self._answers[str(request["verb"])]
         if answer is None:
             await self._end.wait()

@@ -78,25 +78,66 @@ def test_status_watch_ends_with_the_last_exit_code(tmp_path: Path) -> None:
     assert [json.loads(line)["condition"] for line in lines] == ["degraded"] * 2
 
 
-def test_orders_are_sent_as_agreed(tmp_path: Path) -> None:
+ORDERS = [
+    (("switchover", "web"), {"verb": "switchover", "group": "web", "dry_run": False}),
+    (("switchover",), {"verb": "switchover", "group": None, "dry_run": False}),
+    (("switchover", "--dry-run"), {"verb": "switchover", "group": None, "dry_run": True}),
+    (("maintenance", "on"), {"verb": "maintenance", "on": True}),
+    (("maintenance", "off"), {"verb": "maintenance", "on": False}),
+    (("standby",), {"verb": "standby", "node": None, "on": True}),
+    (("standby", "beta"), {"verb": "standby", "node": "beta", "on": True}),
+    (("unstandby", "beta"), {"verb": "standby", "node": "beta", "on": False}),
+    (("group", "freeze", "web"), {"verb": "group", "group": "web", "what": "freeze"}),
+    (("failover", "--accept-data-loss"), {"verb": "failover", "group": None}),
+    (("failover", "web", "--accept-data-loss"), {"verb": "failover", "group": "web"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "request_"), ORDERS)
+def test_orders_are_sent_as_agreed(
+    tmp_path: Path, arguments: tuple[str, ...], request_: dict[str, Any]
+) -> None:
     """Each order reaches the agent with its arguments; the agent's message is printed."""
-    answers = {verb: good(message=f"{verb} accepted") for verb in ("switchover", "maintenance")}
+    answers = {str(request_["verb"]): good(message="accepted")}
     with CannedAgent(tmp_path / "socket", answers) as agent:
-        for arguments in (
-            ("switchover", "web"),
-            ("switchover",),
-            ("maintenance", "on"),
-            ("maintenance", "off"),
-        ):
-            ended = haagent(*arguments, socket=agent.path)
-            assert (ended.returncode, ended.stdout) == (0, f"{arguments[0]} accepted\n")
-        assert agent.requests == [
-            {"verb": "switchover", "group": "web"},
-            {"verb": "switchover", "group": None},
-            {"verb": "maintenance", "on": True},
-            {"verb": "maintenance", "on": False},
-        ]
-    assert haagent("maintenance", "perhaps").returncode == 2
+        ended = haagent(*arguments, socket=agent.path)
+    assert (ended.returncode, ended.stdout) == (0, "accepted\n")
+    streams = {"stream": True} if request_["verb"] == "switchover" else {}
+    assert agent.requests == [{**request_, **streams}]
+
+
+@pytest.mark.parametrize("arguments", [("maintenance", "perhaps"), ("group", "burn", "web")])
+def test_an_order_that_does_not_exist_is_wrong_usage(arguments: tuple[str, ...]) -> None:
+    """Nobody is asked."""
+    assert haagent(*arguments).returncode == 2
+
+
+def test_lost_data_has_to_be_accepted_in_words(tmp_path: Path) -> None:
+    """`failover` alone does nothing: what it costs must be said."""
+    with CannedAgent(tmp_path / "socket", {}) as agent:
+        ended = haagent("failover", "web", socket=agent.path)
+    assert ended.returncode == 1
+    assert "--accept-data-loss" in ended.stderr
+    assert agent.requests == []
+
+
+def test_a_switchover_is_shown_as_it_happens(tmp_path: Path) -> None:
+    """Each change of a role is a line with its time, in the agent's order; then the end."""
+    told = [
+        {"group": "web", "node": "alpha", "role": "releasing", "before": "active"},
+        {"group": "web", "node": "beta", "role": "active", "before": "taking_over"},
+    ]
+    with CannedAgent(tmp_path / "socket", {"switchover": good(message="web: active")}) as agent:
+        agent.progress = [*told]
+        ended = haagent("switchover", socket=agent.path)
+        assert ended.returncode == 0, ended.stderr
+        first, second, last = ended.stdout.splitlines()
+        assert first.endswith(" s  web: releasing on alpha")
+        assert second.endswith(" s  web: active on beta")
+        assert last == "web: active"
+        ended = haagent("switchover", "--json", socket=agent.path)
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert lines == [*told, good(message="web: active")]
 
 
 def test_a_refused_order_is_an_error(tmp_path: Path) -> None:

@@ -137,11 +137,11 @@ def test_cycle_offers_before_it_gives_the_power_back(site: Site) -> None:
     power_at_offer: list[str] = []
 
     class Watching(CannedAgent):
-        async def _answer(self, request: Any) -> Any:
+        async def _answer(self, request: Any, tell: Any) -> Any:
             if request["verb"] == "fence-proof":
                 power_at_offer.append(site.beta.power)
                 power_at_offer.append(str(any("set power 1" in line for line in site.beta.log)))
-            return await super()._answer(request)
+            return await super()._answer(request, tell)
 
     with Watching(site.socket, TAKEN):
         told = site.told("cycle", "--yes")
@@ -275,10 +275,10 @@ def test_interrupted_while_the_agent_thinks(site: Site) -> None:
     thinking = threading.Event()
 
     class Slow(CannedAgent):
-        async def _answer(self, request: Any) -> Any:
+        async def _answer(self, request: Any, tell: Any) -> Any:
             if request["verb"] == "fence-proof":
                 thinking.set()
-            return await super()._answer(request)
+            return await super()._answer(request, tell)
 
     with Slow(site.socket, {**TAKEN, "fence-proof": None}), site.person("off", "--yes") as person:
         assert thinking.wait(20)

@@ -55,6 +55,30 @@ def test_trouble_is_told_in_words() -> None:
         assert words in text
 
 
+def test_groups_and_their_resources() -> None:
+    """Orders, data position and what became of a group have their words; resources a table."""
+    text = rendered(
+        group(
+            stopped=True,
+            frozen=True,
+            reachable=False,
+            position=42,
+            returned="was active here",
+            resources=[{"name": "db", "condition": "failed", "detail": "exit 3"}],
+        )
+    )
+    for words in (
+        "stopped by an operator frozen by an operator",
+        "its clients do not reach this node",
+        "data position 42",
+        "was active here",
+    ):
+        assert words in text
+    (line,) = [line for line in text.splitlines() if line.startswith("db")]
+    assert line.split() == ["db", "web", "failed", "exit", "3"]
+    assert "RESOURCE" not in rendered(STATUS)
+
+
 def test_who_would_take_over() -> None:
     """The node that holds the group is the one that would be taken over from."""
     assert "beta would take over from alpha" in rendered(STATUS)

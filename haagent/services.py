@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the groups carry, on this node: resources run, watched and asked how fresh their data is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+
+from haagent.config.settings import GroupPlan
+from haagent.core.events import Event, GroupLost, PositionRead
+from haagent.resources import Reading
+from haagent.resources.build import Parts, Surroundings, build
+from haagent.resources.group import GroupRunner
+from haagent.resources.pid1 import Systemd
+from haagent.resources.standby import StandbyKeeper
+from haagent.resources.steps import die_of_bugs
+from haagent.vip.holder import ClaimTimes, VipHolder
+
+POSITION_EVERY_S = 1.0
+"""A standby that is too old by so much is noticed so late; a heartbeat carries the newest."""
+
+
+FOUND_S = 0.8
+"""No heartbeat is sent until this node knows what runs here. What takes longer to tell may run."""
+
+
+@dataclass(slots=True)
+class Service:
+    """One group's resources, and who runs them."""
+
+    parts: Parts
+    runner: GroupRunner
+    keeper: StandbyKeeper
+    stands_by: bool = True
+    """Run what a standby keeps running, while the group is not held."""
+    rests: bool = False
+    """The group was seen stopped, and no start has begun since."""
+
+
+class Services:
+    """Every group of this node.
+
+    Args:
+        plans: The groups, in their order.
+        holder: Opened before, closed after this.
+        take: Takes what became known as an event.
+        note: Takes the group, the name of a moment, and the moment, monotonic ns.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[GroupPlan],
+        holder: VipHolder,
+        take: Callable[[Event], None],
+        note: Callable[[int, str, int], None],
+    ) -> None:
+        self._take = take
+        self._note = note
+        self._systemd = Systemd()
+        surroundings = Surroundings(holder, self._systemd)
+        self._services = [self._make(i, plan, surroundings) for i, plan in enumerate(plans)]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _make(self, index: int, plan: GroupPlan, surroundings: Surroundings) -> Service:
+        runner: GroupRunner
+
+        def look(name: str) -> None:
+            runner.look(name)
+
+        def lost(detail: str) -> None:
+            self._take(GroupLost(index, detail))
+
+        def claimed(times: ClaimTimes) -> None:
+            self._note(index, "vip_added", times.added_ns)
+            if times.announced_ns is not None:
+                self._note(index, "announced", times.announced_ns)
+
+        parts = build(plan, surroundings, on_times=claimed, look=look)
+        runner = GroupRunner(parts.resources, plan.policy, lost, _kept_by_the_runner)
+        return Service(parts, runner, StandbyKeeper(parts.standby))
+
+    def open(self) -> None:
+        """Begin to get ready what a first start would otherwise wait for."""
+        self._systemd.open()
+        for index, service in enumerate(self._services):
+            self._begin(service.parts.prepare())
+            if service.parts.reporter is not None:
+                self._begin(self._ask(index, service.parts))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(die_of_bugs)
+        self._tasks.append(task)
+
+    async def close(self) -> None:
+        """Watch no more, and leave every resource as it is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for service in self._services:
+            await service.keeper.end()
+            await service.runner.close()
+        await self._systemd.close()
+
+    async def found(self) -> frozenset[int]:
+        """Groups of which anything runs, or may run, here now."""
+        found = await asyncio.gather(*(_found(service.runner) for service in self._services))
+        return frozenset(index for index, runs in enumerate(found) if runs)
+
+    async def start(self, group: int) -> None:
+        """Start what does not run, in order, and watch over it.
+
+        Raises:
+            ResourceError: Something did not start.
+        """
+        service = self._services[group]
+        service.rests = False
+        await service.keeper.end()
+        await service.runner.start()
+
+    async def stop(self, group: int) -> None:
+        """Stop everything, in reverse order, and see that it stopped (S7).
+
+        What a standby keeps running is left, or comes, up.
+
+        Raises:
+            ResourceError: Something may still run.
+        """
+        service = self._services[group]
+        service.rests = False
+        await service.keeper.end()
+        await service.runner.stop()
+        service.rests = True
+        service.keeper.begin(on=service.stands_by)
+
+    async def retire(self) -> None:
+        """This node is left for good: stop what a standby keeps running, as far as that goes."""
+        for service in self._services:
+            service.rests = False
+            await service.keeper.end()
+        await asyncio.gather(
+            *(service.runner.retire() for service in self._services), return_exceptions=True
+        )
+
+    def stand_by(self, group: int, *, on: bool) -> None:
+        """While the group is not held here: run what a standby keeps running, or not even that."""
+        service = self._services[group]
+        service.stands_by = on
+        if service.rests:
+            service.keeper.begin(on=on)
+
+    def manage(self, group: int, *, on: bool) -> None:
+        """Mend what fails, or only watch it (a frozen group)."""
+        service = self._services[group]
+        service.runner.manage(on=on)
+        service.keeper.mends = on
+
+    @property
+    def readings(self) -> tuple[Mapping[str, Reading], ...]:
+        """By group: the last look at each of its resources."""
+        return tuple(
+            {**service.keeper.readings, **service.runner.readings} for service in self._services
+        )
+
+    async def _ask(self, index: int, parts: Parts) -> None:
+        """Tell how fresh the data is whenever that changes; not to know is told as well."""
+        told: int | None = None
+        while True:
+            position = await parts.position()
+            known = -1 if position is None else position
+            if known != told:
+                self._take(PositionRead(index, known))
+                told = known
+            await asyncio.sleep(POSITION_EVERY_S)
+
+
+async def _found(runner: GroupRunner) -> bool:
+    try:
+        async with asyncio.timeout(FOUND_S):
+            return await runner.found()
+    except TimeoutError:
+        return True
+
+
+def _kept_by_the_runner(name: str, reading: Reading) -> None:
+    """Status asks the runner for its readings; nobody has to be told of each."""
+    del name, reading
