@@ -239,7 +239,11 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
     phases = [group.phase for group in turn.state.groups]
     if any(isinstance(group, TakingOver) for group in phases):
         return
-    settled = all(isinstance(group, Starting | Active | Releasing | Stuck) for group in phases)
+    settled = all(
+        isinstance(group, Active | Releasing | Stuck)
+        or (isinstance(group, Starting) and group.attempt is None)
+        for group in phases
+    )
     leaving = turn.state.stopping is StopKind.LEAVE
     if not settled and not leaving and turn.now_ns - phase.since_ns < FENCED_HOLD_NS:
         return

@@ -346,15 +346,28 @@ def test_somebody_answers_for_the_address() -> None:
 # Power on.
 
 
-def test_power_on_after_the_start_only() -> None:
-    """The peer gets its power back when the group is started here, not before."""
+@pytest.mark.parametrize("ok", [True, False])
+def test_power_on_after_the_start_only(*, ok: bool) -> None:
+    """The peer gets its power back once the group runs here, or has failed to, not before."""
     bench = taking_over()
-    assert bench.count(PowerOn) == 0
     bench.persisted()
     bench.probed()
     bench.in_group(Starting)
+    bench.pass_time(5 * S)
+    assert bench.count(PowerOn) == 0
+    bench.started(ok=ok)
     bench.pass_time(100 * MS)
     assert bench.count(PowerOn) == 1
+
+
+def test_a_start_that_hangs_does_not_keep_the_peer_off() -> None:
+    """The peer may be the only one that can run the group."""
+    bench = taking_over()
+    bench.persisted()
+    bench.probed()
+    bench.pass_time(FENCED_HOLD_NS + 1 * S)
+    bench.in_group(Starting)
+    bench.in_pair(PoweringOn)
 
 
 def test_power_on_is_retried_and_bounded() -> None:
