@@ -29,6 +29,8 @@ from haagent.resources import ResourceError
 from haagent.resources.output import TAIL_LINES, Allowance, Lines, PipeReader
 from haagent.resources.spawn import PATH, Child, spawn, spawn_apart
 
+HELD_S = 1.0
+"""What a program left running may hold its output for so long without a word about it."""
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL: for a program that is too late anyway, to tidy up after itself."""
 KILLED_S = 2.0
@@ -163,10 +165,17 @@ class Programs:
             # Their predecessors are of a service that was stopped since.
             self.close()
             self._kept = held
+            asyncio.get_running_loop().call_later(
+                HELD_S, self._tell_held, held, execution.program.action
+            )
+
+    def _tell_held(self, held: list[PipeReader], action: str) -> None:
+        """Not of a daemon that lets go of it a moment after its start has ended, as most do."""
+        if held is self._kept and not all(reader.closed for reader in held):
             log.warning(
                 "program.output_held",
                 of=self._owner,
-                action=execution.program.action,
+                action=action,
                 hint="what it left running writes here: it will be hit by SIGPIPE when the agent"
                 " ends; redirect its output",
             )

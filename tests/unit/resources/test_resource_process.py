@@ -319,13 +319,31 @@ def test_a_started_service_lives_on(tmp_path: Path, away: str) -> None:
             with fifo.open("w") as file:
                 file.write("clients\n")
             await until(lambda: "serving clients" in said(logs))
+            await until(lambda: any(entry["event"] == "program.output_held" for entry in logs))
         finally:
             os.killpg(os.getpgid(pid), signal.SIGKILL)
         programs.close()
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(main(logs))
-    assert any(entry["event"] == "program.output_held" for entry in logs)
+
+
+def test_a_daemon_that_lets_go_of_its_output_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most close it a moment after the program that started them has ended."""
+    monkeypatch.setattr(process, "HELD_S", 0.3)
+    service = "sh -c 'echo $$; sleep 0.1; exec >/dev/null 2>&1; sleep 1' &"
+
+    async def main() -> None:
+        programs = Programs("db")
+        assert (await programs.run(shell(service, lives_on=True), LIMIT_S)).status == 0
+        assert programs._kept
+        await until(lambda: all(reader.closed for reader in programs._kept))
+        await asyncio.sleep(0.4)
+        programs.close()
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(main())
+    assert not [entry for entry in logs if entry["event"] == "program.output_held"]
 
 
 def test_a_held_pipe_hangs_nobody(tmp_path: Path) -> None:
