@@ -60,7 +60,7 @@ async def run(configuration: Configuration) -> dict[str, Read]:
 
 async def looked_at(services: Services, index: int) -> dict[str, str]:
     """What each resource of a group is now, by its own monitor."""
-    resources = services._services[index].parts.resources  # noqa: SLF001  # a look from outside
+    resources = services._services[index].parts.resources
     return {each.name: (await each.monitor()).condition.value for each in resources}
 
 
