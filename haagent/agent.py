@@ -42,6 +42,7 @@ from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
 from haagent.requests import Requests
 from haagent.status import Sources, snapshot
+from haagent.watchdog import Watchdog
 
 INBOX_MAX = 10_000
 """Events waiting; frames beyond it are dropped and counted, as the kernel would have done."""
@@ -69,6 +70,7 @@ class Agent:
         names = configuration.node_names
         me, peer = names[configuration.pair.me], names[configuration.pair.peer]
         self._hooks = Hooks(configuration.hooks, me, peer)
+        self._watchdog = Watchdog(configuration.watchdog)
         self._leaves = False
         """The node is left for good, rather than taken up by the next agent."""
         self._done: asyncio.Future[int]
@@ -111,14 +113,18 @@ class Agent:
         found = await self._edges.found()
         self._links.open(loop)
         self._netlink.watch(self._interface_changed)
+        # Last: what fails before this ends the agent, and must not end the machine.
+        self._watchdog.open()
         self._begin(found)
         await self._control.start()
         try:
             code = await self._done
             if self._leaves:
                 await self._edges.services.retire()
+            self._watchdog.close(disarm=not self._holding)
             return code
         finally:
+            self._watchdog.close(disarm=False)
             with suppress(TimeoutError):  # A client that does not read must not keep us here.
                 async with asyncio.timeout(CLOSE_S):
                     await self._control.close()
@@ -126,6 +132,15 @@ class Agent:
             await self._hooks.close()
             await self._edges.close()
             self._netlink.close()
+
+    @property
+    def _holding(self) -> frozenset[int]:
+        """Groups of which resources may run here."""
+        return frozenset(
+            index
+            for index, group in enumerate(self._state.groups)
+            if isinstance(group.phase, HOLDING)
+        )
 
     def _begin(self, found: frozenset[int]) -> None:
         for refused in host.be_punctual():
@@ -223,11 +238,7 @@ class Agent:
     def _carry_out(self, result: Step) -> None:
         if not result.effects:
             return
-        held = frozenset(
-            index
-            for index, group in enumerate(result.state.groups)
-            if isinstance(group.phase, HOLDING)
-        )
+        held = self._holding
         for effect in result.effects:
             self._begin_effect(effect, held)
 
@@ -246,6 +257,7 @@ class Agent:
                 self._edges.carry_out(effect, held)
 
     def _send(self, beat: Beat) -> None:
+        self._watchdog.beat(time.monotonic_ns())
         keys, me = self._configuration.keys, self._configuration.pair.me
         content = encode_body(beat.body)
         for index in range(len(self._configuration.links)):
@@ -300,6 +312,7 @@ class Agent:
                 now_ns,
                 self._edges.services.readings,
                 self._homecoming.told,
+                self._watchdog.trouble,
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}

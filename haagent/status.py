@@ -55,6 +55,8 @@ class Sources:
     """By group: the last look at each of its resources."""
     returned: Mapping[str, str] = field(default_factory=dict)
     """By group: what became of it while this node was down."""
+    unguarded: str = ""
+    """Why no watchdog guards this machine."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -306,6 +308,9 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     alarms += _orders(sources)
     alarms += _resources(sources)
     alarms += _lateness(state)
+    if sources.unguarded:
+        text = f"no watchdog guards this node: {sources.unguarded}"
+        alarms.append({"code": "watchdog", "text": text})
     return list({alarm["code"]: alarm for alarm in alarms}.values())
 
 

@@ -26,6 +26,7 @@ def check(document: Document, findings: Findings) -> None:
     _check_judgement(document, findings)
     _check_fences(document, findings)
     check_groups(document, findings)
+    _check_watchdog(document, findings)
     check_addresses(document, findings)
 
 
@@ -143,3 +144,13 @@ def _check_fences(document: Document, findings: Findings) -> None:
         if all(fence.node != node.table.name for fence in document.fences.tables):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"
             findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")
+
+
+def _check_watchdog(document: Document, findings: Findings) -> None:
+    """The kernel counts in seconds."""
+    if document.watchdog is None:
+        return
+    timeout = document.watchdog.table.timeout
+    if timeout % duration.UNITS_NS["s"]:
+        text = 'a watchdog has whole seconds; such as "10s"'
+        findings.error("watchdog.timeout", duration.render(timeout), text)

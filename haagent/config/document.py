@@ -30,6 +30,7 @@ from haagent.config.schema import (
     TopTable,
     VipResourceTable,
     VipTable,
+    WatchdogTable,
     read_table,
 )
 
@@ -100,6 +101,7 @@ class Document:
     fences: FenceTables
     groups: tuple[GroupEntry, ...]
     hooks: Entry[HooksTable] | None
+    watchdog: Entry[WatchdogTable] | None
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -116,7 +118,7 @@ def read_document(file: Path, findings: Findings) -> Document:
     if isinstance(raw, Problem):
         findings.add(raw)
         return Document(
-            None, None, None, None, None, (), (), read_fences({}), (), None, frozenset()
+            None, None, None, None, None, (), (), read_fences({}), (), None, None, frozenset()
         )
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
@@ -134,6 +136,7 @@ def read_document(file: Path, findings: Findings) -> Document:
         fences=reader.fences(raw),
         groups=reader.groups(raw),
         hooks=reader.table("hooks", HooksTable, raw),
+        watchdog=reader.table("watchdog", WatchdogTable, raw),
         whole=frozenset(reader.whole),
     )
 

@@ -27,6 +27,7 @@ from haagent.hooks import Hook, Occasion
 from haagent.links import Link
 from haagent.reach import ReachTimes, Reference
 from haagent.vip import Vip
+from haagent.watchdog import WatchdogSettings
 
 HASH_BYTES = 16
 """Bytes of SHA-256 that travel in every frame (haagent.core.settings.PairSettings)."""
@@ -122,6 +123,8 @@ def _configuration(
     agent = document.agent.table
     first, second = document.node_names
     assert document.hooks is not None, "no error, and yet a table is missing"
+    assert document.watchdog is not None, "no error, and yet a table is missing"
+    watchdog = document.watchdog.table
     groups = tuple(plan(group, document, me) for group in document.groups)
     everything = tuple(vip for group in groups for vip in group.vips)
     return Configuration(
@@ -136,6 +139,9 @@ def _configuration(
         groups=groups,
         reach=_reach(document.network.table, everything),
         hooks=MappingProxyType(_hooks(document.hooks.table)),
+        watchdog=WatchdogSettings(
+            watchdog.mode, watchdog.identity or "", watchdog.timeout // duration.UNITS_NS["s"]
+        ),
         state_dir=Path(agent.state_dir),
         control_socket=Path(agent.control_socket),
         log=LogSettings(format=agent.log, level=agent.log_level),
@@ -222,8 +228,9 @@ def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
     Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
-    [agent], which each node may have its own way, and [hooks], which decide nothing. Left out too
-    are values that equal the default, so that a release with a new key agrees with the one before.
+    [agent] and [watchdog], which each node may have its own way, and [hooks], which decide
+    nothing. Left out too are values that equal the default, so that a release with a new key
+    agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"

@@ -20,6 +20,7 @@ from haagent.core.settings import Timing
 from haagent.reach import ReachTimes
 from haagent.resources.command import POSITION_MAX
 from haagent.resources.health import Policy
+from haagent.watchdog import Mode, WatchdogSettings
 
 HEDGE_AFTER_NS = 2 * duration.UNITS_NS["s"]
 """Source: design, section 7."""
@@ -36,6 +37,7 @@ STATUS = (100, 599)
 _DEFAULT = Timing()
 _GROUP = Policy()
 _REACH = ReachTimes()
+_WATCHDOG = WatchdogSettings()
 
 
 def _ns(seconds: float) -> int:
@@ -73,6 +75,7 @@ class TopTable(Table):
     fence: Any
     group: Any
     hooks: Any = None
+    watchdog: Any = None
 
 
 class KeyTable(Table):
@@ -138,6 +141,14 @@ class HooksTable(Table):
     on_fence: Argv | None = None
     on_alarm: Argv | None = None
     timeout: Annotated[int, PlainValidator(forms.span("100ms", "1h"))] = HOOK_TIMEOUT_NS
+
+
+class WatchdogTable(Table):
+    """Form of [watchdog]."""
+
+    mode: Mode = _WATCHDOG.mode
+    identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    timeout: Annotated[int, PlainValidator(forms.span("5s", "60s"))] = _ns(_WATCHDOG.timeout_s)
 
 
 class NodeTable(Table):

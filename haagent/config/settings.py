@@ -19,6 +19,7 @@ from haagent.resources.command import Commands
 from haagent.resources.health import Policy
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.vip import Vip
+from haagent.watchdog import WatchdogSettings
 
 VIPS_NAME = "vip"
 """Name of the resource that the [[group.vip]] of a group are together."""
@@ -174,3 +175,4 @@ class Configuration:
     """In the order of `pair.groups`."""
     reach: ReachSettings = field(default_factory=ReachSettings)
     hooks: Mapping[Occasion, Hook] = field(default_factory=dict)
+    watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)

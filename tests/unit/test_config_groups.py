@@ -27,9 +27,11 @@ from haagent.resources.command import Commands
 from haagent.resources.health import Policy
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.vip import Vip
+from haagent.watchdog import WatchdogSettings
 
 APP = "/usr/local/sbin/app"
 MINUTE_NS = 60_000_000_000
+WATCHDOG = 'mode = "required"\nidentity = "iTCO_wdt"\ntimeout = "30s"'
 REFERENCES = 'references = ["192.0.2.1"]\nneighbours = []\n'
 
 
@@ -204,6 +206,14 @@ def test_references_arrive(site: Site) -> None:
     first, second = Reference(ip_address("192.0.2.1")), ip_address("192.0.2.254")
     assert reach.references == (first, Reference(second, "eth0"))
     assert reach.times == ReachTimes(failures=5, carrier_hold_s=2.0)
+
+
+def test_the_watchdog_arrives(site: Site) -> None:
+    """Which one, what happens without it, and its seconds."""
+    configuration = site.changed(
+        ('mode = "preferred"\nidentity = "iTCO_wdt"\ntimeout = "10s"', WATCHDOG),
+    )
+    assert configuration.watchdog == WatchdogSettings("required", "iTCO_wdt", 30)
 
 
 def test_hooks_arrive(site: Site) -> None:
@@ -414,6 +424,12 @@ REFUSALS = [
     ),
     (example().replace("[hooks]", '[hooks]\non_alarm = ["mail"]'), "hooks.on_alarm", "absolute"),
     (example().replace("[hooks]", "[hooks]\non_alert = []"), "hooks.on_alert", "on_alarm?"),
+    (example().replace('mode = "preferred"', 'mode = "soft"'), "watchdog.mode", "preferred"),
+    (
+        example().replace('"iTCO_wdt"\ntimeout = "10s"', '"iTCO_wdt"\ntimeout = "5.5s"'),
+        "watchdog.timeout",
+        "whole seconds",
+    ),
 ]
 
 

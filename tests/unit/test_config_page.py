@@ -25,11 +25,14 @@ SECTIONS = {
     "`[[node]]`": schema.NodeTable,
     "`[[link]]`": (schema.LinkTable, schema.LinkEndTable),
     "`[hooks]`": schema.HooksTable,
+    "`[watchdog]`": schema.WatchdogTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable),
     "`[group.probe]`": schema.ProbeTable,
 }
 RESOURCES = "`[[group.resource]]`"
-TABLES = {"key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks"}
+TABLES = {
+    "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog"
+}  # fmt: skip
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
     name for name in schema.TimingTable.model_fields if not name.startswith(("max", "lone"))

@@ -182,3 +182,10 @@ def test_who_returns_is_told() -> None:
     told = status(settled(standby()), returned={"web": "was active here"})
     assert told["groups"][0]["returned"] == "was active here"
     assert codes(told["alarms"]) == []
+
+
+def test_a_node_that_nothing_guards_is_an_alarm() -> None:
+    """A takeover would work all the same."""
+    told = status(settled(standby()), unguarded="no hardware watchdog")
+    assert codes(told["alarms"]) == ["watchdog"]
+    assert told["takeover"]["possible"]
