@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from haagent.config.settings import GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead
 from haagent.resources import Reading
@@ -23,6 +25,13 @@ POSITION_EVERY_S = 1.0
 
 FOUND_S = 0.8
 """No heartbeat is sent until this node knows what runs here. What takes longer to tell may run."""
+
+
+RETIRE_S = 20.0
+"""Once the groups are handed over; what a standby runs harms nobody if it is left. With the time
+for leaving it must stay below the unit's TimeoutStopSec=."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -139,9 +148,16 @@ class Services:
         for service in self._services:
             service.rests = False
             await service.keeper.end()
-        await asyncio.gather(
-            *(service.runner.retire() for service in self._services), return_exceptions=True
-        )
+        retiring = (service.runner.retire() for service in self._services)
+        try:
+            async with asyncio.timeout(RETIRE_S):
+                ended = await asyncio.gather(*retiring, return_exceptions=True)
+        except TimeoutError:
+            log.warning("standby.not_retired", reason=f"not stopped after {RETIRE_S:g} s")
+            return
+        for failed in ended:
+            if failed is not None:
+                log.warning("standby.not_retired", reason=str(failed))
 
     def stand_by(self, group: int, *, on: bool) -> None:
         """While the group is not held here: run what a standby keeps running, or not even that."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import structlog
 from ocf_bench import FakeAgent
 
 from haagent import services
@@ -174,6 +175,25 @@ def test_who_leaves_for_good_leaves_nothing(bench: Bench) -> None:
         assert bench.agent.role == ""
 
     play(bench, leaves)
+
+
+def test_a_replica_that_does_not_stop_keeps_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent's end is bounded: what is left is harmless, and is said."""
+    monkeypatch.setattr(services, "RETIRE_S", 0.3)
+    bench.agent.do("stop", "exec sleep 60")
+
+    async def scene() -> None:
+        await bench.services.stop(0)
+        await bench.replica("unpromoted")
+        with structlog.testing.capture_logs() as logs:
+            await bench.services.retire()
+        (told,) = [each for each in logs if each["event"] == "standby.not_retired"]
+        assert "0.3 s" in told["reason"]
+
+    play(bench, scene)
+    assert bench.agent.role == "unpromoted"
 
 
 def test_a_frozen_group_is_not_mended(bench: Bench) -> None:
