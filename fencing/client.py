@@ -40,7 +40,7 @@ PREEMPT_LINE_S = 5.0
 """The same where one line serves one worker: a check takes 3 s at 9600 baud, and a new worker
 would have to wait for the log-out and for a console that refuses a login so soon after it."""
 OVERRUN_S = 0.25
-"""The worker keeps the deadline itself; so much later it is killed."""
+"""The worker keeps the deadline itself; so much later it is given up."""
 DEAD_SPEAK_NS = 1_000_000_000
 """A machine heard so long after it was read off was not off: frames may be late, not so late."""
 LOGIN_PAUSE_MAX_S = 900.0
@@ -143,11 +143,15 @@ class DeviceClient:
         steps = [self._step(answer, started_ns) for answer in answers]
         return next((step for step in steps if step.confirmed), None) or _merged(steps)
 
-    async def status(self) -> tuple[int, Power]:
-        """One reading now: when its query was about to leave, and what it said."""
+    async def status(self, deadline_ns: int) -> tuple[int, Power]:
+        """One reading now: when its query was about to leave, and what it said.
+
+        A device that says nothing until the deadline, or for longer than a reading may take,
+        reads UNKNOWN.
+        """
         asked_ns = time.monotonic_ns()
         limit_s = STATUS_LIMIT_S if self._parallel else LINE_LIMIT_S
-        deadline_ns = asked_ns + round(limit_s * 1e9)
+        deadline_ns = min(deadline_ns, asked_ns + round(limit_s * 1e9))
         try:
             answer = await self._order({"op": "status"}, deadline_ns, nobody)
         except WorkerLostError:
@@ -281,7 +285,8 @@ class DeviceClient:
         """Have one order carried out, at the cost of whatever else the worker is doing."""
         patience_s = PREEMPT_S if self._parallel else PREEMPT_LINE_S
         while (job := self._job) is not None:
-            await asyncio.wait({job}, timeout=patience_s)
+            left_s = max((deadline_ns - time.monotonic_ns()) / 1e9, 0.0)
+            await asyncio.wait({job}, timeout=min(patience_s, left_s))
             job.cancel()
             await asyncio.wait({job})
         limit_s = (deadline_ns - time.monotonic_ns()) / 1e9 + OVERRUN_S
@@ -313,7 +318,11 @@ class DeviceClient:
         if self._worker is None or not self._worker.alive:
             self._dismiss_worker()
             self._worker = await WorkerProcess.start(self.settings)
-        return await self._worker.ask(request, limit_s, tell)
+        try:
+            return await self._worker.ask(request, limit_s, tell)
+        except WorkerLostError:
+            self._dismiss_worker()
+            raise
 
     def _dismiss_worker(self) -> None:
         worker, self._worker = self._worker, None

@@ -13,6 +13,8 @@ from fencing import DeviceSettings, FenceOutcome, Power
 from fencing.client import DeviceStep
 from fencing.verify import Happened, Progress, Tell
 
+_CONTRARY = (Happened.READ, Happened.UNREAD)
+"""A device that said off and then nothing, or anything else, is on its way to no proof."""
 TellDevice = Callable[[DeviceSettings, Progress], None]
 """Hears the steps of every device."""
 
@@ -50,8 +52,8 @@ class Member(Protocol):
     async def off(self, tell: Tell, deadline_ns: int | None) -> DeviceStep:
         """Order it off and make its own proof."""
 
-    async def status(self) -> tuple[int, Power]:
-        """One reading now: when its query was about to leave, and what it said."""
+    async def status(self, deadline_ns: int) -> tuple[int, Power]:
+        """One reading now: when its query was about to leave, and what it said by the deadline."""
 
     async def on(self, tell: Tell) -> tuple[bool, str]:
         """Order it on: (True, "") if it was then read on, else why not."""
@@ -72,7 +74,7 @@ class Level(Generic[SomeMember]):
 
     @property
     def promising(self) -> bool:
-        """Whether every device has read off in the present attempt, though not yet for long."""
+        """Whether every device read off when it was last asked, though not yet for long."""
         return self._read_off == self.names
 
     async def off(self, tell: TellDevice) -> FenceReport:
@@ -90,13 +92,13 @@ class Level(Generic[SomeMember]):
             steps |= {step.device: step for step in await asyncio.gather(*orders)}
             if not all(step.confirmed for step in steps.values()):
                 return _unproved(tuple(steps.values()), again=wanted is not self.clients)
-            moment_ns, lit = await self._read_together(tuple(steps.values()))
+            moment_ns, lit = await self._read_together(tuple(steps.values()), deadline_ns)
             if not lit:
                 report = tuple(steps.values())
                 return FenceReport(FenceOutcome.CONFIRMED_OFF, "", moment_ns, report)
             if time.monotonic_ns() >= deadline_ns:
                 names = ", ".join(client.settings.name for client in lit)
-                detail = f"never all off at the same time: {names} did not stay off"
+                detail = f"never all off at the same time: {names} did not read off any more"
                 return FenceReport(FenceOutcome.UNKNOWN, detail, None, tuple(steps.values()))
             wanted = lit
 
@@ -108,7 +110,7 @@ class Level(Generic[SomeMember]):
         return await client.on(self._tell(client, tell))
 
     async def _read_together(
-        self, steps: tuple[DeviceStep, ...]
+        self, steps: tuple[DeviceStep, ...], deadline_ns: int
     ) -> tuple[int, tuple[SomeMember, ...]]:
         """A moment at which every device was off, and the devices that are not off any more.
 
@@ -117,7 +119,7 @@ class Level(Generic[SomeMember]):
         if len(steps) == 1:
             step = steps[0]
             return step.read_off_ns or step.finished_ns, ()
-        readings = await asyncio.gather(*(client.status() for client in self.clients))
+        readings = await asyncio.gather(*(c.status(deadline_ns) for c in self.clients))
         lit = (
             c for c, (_, power) in zip(self.clients, readings, strict=True) if power != Power.OFF
         )
@@ -125,11 +127,10 @@ class Level(Generic[SomeMember]):
 
     def _tell(self, client: SomeMember, tell: TellDevice) -> Tell:
         def heard(progress: Progress) -> None:
-            if progress.happened is Happened.READ:
-                change = (
-                    self._read_off.add if progress.text == Power.OFF else self._read_off.discard
-                )
-                change(client.settings.name)
+            if progress.happened is Happened.READ and progress.text == Power.OFF:
+                self._read_off.add(client.settings.name)
+            elif progress.happened in _CONTRARY:
+                self._read_off.discard(client.settings.name)
             tell(client.settings, progress)
 
         return heard

@@ -76,10 +76,11 @@ class WorkerProcess:
         return not self._ended and self._process.returncode is None
 
     async def ask(self, request: Message, limit_s: float, tell: Tell = nobody) -> Message:
-        """One request and its answer. After `limit_s` the worker is dead.
+        """One request and its answer. After `limit_s` the worker is given up.
 
-        When cancelled it ends at once, by itself: it sends nothing more but its log-out. Whoever
-        cancels must close() it, in case it hangs.
+        Given up, as also when this is cancelled, it ends at once and by itself: it sends nothing
+        more but its log-out, for a BMC has few slots and a console only one. Whoever asks must
+        then close() it, in case it hangs.
 
         Args:
             request: As fencing.worker lists them.
@@ -87,14 +88,14 @@ class WorkerProcess:
             tell: Hears every step that the worker reports before its answer.
 
         Raises:
-            WorkerLostError: No answer; the worker is dead.
+            WorkerLostError: No answer; the worker has ended, or was told to.
         """
         try:
             async with asyncio.timeout(limit_s):
                 line = await self._exchange(message_line(request), tell)
         except TimeoutError:
-            self.kill(f"no answer to {request['op']}")
-            reason = f"no answer from the worker in {limit_s:.1f} s; it was killed"
+            self._give_up(f"no answer to {request['op']}")
+            reason = f"no answer from the worker in {limit_s:.1f} s; it was given up"
             raise WorkerLostError(reason, was_asked=True) from None
         except asyncio.CancelledError:
             self._give_up(f"{request['op']} was given up")

@@ -29,6 +29,10 @@ POLL_MAX_S = 0.5
 REORDER_S = 1.0
 """Pause before an order that was refused or not acknowledged is given again, e.g. for code 0xC0,
 node busy."""
+ON_AGAIN_S = 5.0
+"""Pause before *on* is given again to a device that took it and still reads off; it doubles. Some
+BMCs drop it silently while the platform is still going down (RackN, "ipmi-power-confirm-timeout");
+PDUs wait up to 3 s by themselves as they are shipped, and an order may make them begin anew."""
 
 
 class Clock(Protocol):
@@ -151,10 +155,15 @@ def power_on(
 ) -> tuple[bool, str]:
     """Order on and read it back: (True, "") only if the device then said *on*, else the reason."""
     attempt = _Attempt(device, deadline_ns, clock, tell)
+    again_s, power = ON_AGAIN_S, Power.UNKNOWN
     while not attempt.over():
         try:
+            if power is Power.OFF and attempt.ordered_before(again_s):
+                attempt.order(device.on)
+                again_s *= 2
             attempt.order_if_due(device.on)
-            if attempt.read() is Power.ON:
+            power = attempt.read()
+            if power is Power.ON:
                 return True, ""
         except (NotSentError, _OtherMachineError) as error:
             return False, str(error)
@@ -222,11 +231,13 @@ class _Attempt:
 
     def order_if_due(self, give: _Order) -> None:
         """Give the order unless the device took it, or refused it less than REORDER_S ago."""
-        if self._acknowledged:
-            return
-        last_ns = self._ordered_ns
-        if last_ns is None or self._clock.now_ns() - last_ns >= REORDER_S * 1e9:
+        if not self._acknowledged and (self._ordered_ns is None or self.ordered_before(REORDER_S)):
             self.order(give)
+
+    def ordered_before(self, pause_s: float) -> bool:
+        """Whether the last order was given so long ago."""
+        last_ns = self._ordered_ns
+        return last_ns is not None and self._clock.now_ns() - last_ns >= pause_s * 1e9
 
     def read(self) -> Power:
         """One fresh reading; a device that does not answer reads UNKNOWN.

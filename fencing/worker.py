@@ -34,7 +34,15 @@ from types import FrameType, TracebackType
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from fencing import Device, DeviceSettings, FenceError, FenceOutcome, Inspection, Secret
+from fencing import (
+    Device,
+    DeviceSettings,
+    FenceError,
+    FenceOutcome,
+    Inspection,
+    Secret,
+    core_dump,
+)
 from fencing.drivers import find
 from fencing.verify import MonotonicClock, OffResult, OffRule, Progress, power_off, power_on
 
@@ -79,6 +87,7 @@ def message_line(message: Message) -> bytes:
 
 def main() -> None:
     """Serve one device until stdin ends."""
+    core_dump.forbid()
     sys.excepthook = _report_without_values
     answers = _keep_stdout()
     _end_with_parent()

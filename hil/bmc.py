@@ -31,10 +31,20 @@ set_working_mc 0x20
     allowed_auths_admin none md2 md5 straight
     guid {guid}
   endlan
-  chassis_control "{chassis_control} 0x20"
+{chassis}
   user 1 false "" "test" user 10 none md2 md5 straight
   user 2 true "{user}" "{password}" operator 10 none md2 md5 straight
 """
+
+# ipmi_sim's other mode: it starts and ends the machine itself. Off is SIGTERM, and SIGKILL
+# after kill_wait; the power is on as long as the process is there.
+# Without the serial line, to which nothing needs to be connected, it ends nothing.
+_OWNED = """\
+  serial 15 {address} {port} codec VM
+  startcmd "{machine}"
+  startnow true
+  poweroff_wait 1
+  kill_wait {kill_wait_s}"""
 
 _EMU = """\
 mc_setbmc 0x20
@@ -98,6 +108,11 @@ class IpmiSim:
     or starts the machine behind this BMC."""
     chassis_control: str | None = None
     """A command to be asked instead of our own script, which knows the faults."""
+    machine: str | None = None
+    """A program for the BMC to start and end as its machine, in place of any such command; it
+    outlives a BMC that dies. `power` and `fault` then say nothing."""
+    kill_wait_s: int = 1
+    """How long such a machine may ignore SIGTERM, whole seconds."""
     prefix: Sequence[str] = ()
     """Put before the command line."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
@@ -212,11 +227,21 @@ class IpmiSim:
                 address=self.address,
                 port=self.port,
                 guid=self.guid.hex,
-                chassis_control=self.chassis_control or script,
+                chassis=self._chassis(script),
                 user=self.user,
                 password=self.password,
             )
         )
+
+    def _chassis(self, script: Path) -> str:
+        if self.machine is not None:
+            return _OWNED.format(
+                address=self.address,
+                port=self.port,
+                machine=self.machine,
+                kill_wait_s=self.kill_wait_s,
+            )
+        return f'  chassis_control "{self.chassis_control or script} 0x20"'
 
     def _port_open(self) -> bool:
         """Whether the simulator's own network namespace has the UDP port bound.

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from fencing import core_dump
 from fencing.console import checking, plan
 from fencing.console.confirmation import confirm, require_terminal
 from fencing.console.course import Course
@@ -35,6 +36,7 @@ def carry_out(order: Order, site: Callable[[], Site], daemon: Daemon, output: Ou
         daemon: Of this host.
         output: Where to.
     """
+    core_dump.forbid()
     try:
         result = _carried_out(order, site, daemon, output)
     except RefusedError as refused:

@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fencing import DeviceSettings
-from fencing.config import duration, forms
-from fencing.config.problems import Problem
+from fencing.config.hedging import hedge_after_s
 from fencing.config.tables import TableError, load_fences
-from fencing.config.toml_file import read_toml
 from fencing.console.exits import Exit, RefusedError
-
-HEDGE_AFTER = "2s"
-"""The default of [timing] hedge_after (docs/configuration.md)."""
-_HEDGE_AFTER = forms.span("0s", "5m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +44,10 @@ def read_site(configuration: Path, node: str | None, control_socket: Path | None
         RefusedError: The tables cannot be used, with every reason; or there is no such node.
     """
     try:
-        nodes = load_fences(configuration)
+        nodes, patience_s = load_fences(configuration), hedge_after_s(configuration)
     except TableError as error:
         raise RefusedError(Exit.CONFIGURATION, *error.lines) from None
-    hedge_after_s = _hedge_after_s(configuration)
-    return Site(nodes, _own_name(nodes, node), hedge_after_s, control_socket)
+    return Site(nodes, _own_name(nodes, node), patience_s, control_socket)
 
 
 def _own_name(nodes: Mapping[str, object], node: str | None) -> str | None:
@@ -65,14 +58,3 @@ def _own_name(nodes: Mapping[str, object], node: str | None) -> str | None:
         return node
     host = socket.gethostname()
     return next((name for name in (host, host.partition(".")[0]) if name in nodes), None)
-
-
-def _hedge_after_s(configuration: Path) -> float:
-    raw = read_toml(configuration)
-    timing = {} if isinstance(raw, Problem) else raw.get("timing", {})
-    value = timing.get("hedge_after", HEDGE_AFTER) if isinstance(timing, dict) else HEDGE_AFTER
-    try:
-        return _HEDGE_AFTER(value) / duration.UNITS_NS["s"]
-    except ValueError as error:
-        problem = Problem("timing.hedge_after", value, str(error))
-        raise RefusedError(Exit.CONFIGURATION, problem.line(configuration)) from None

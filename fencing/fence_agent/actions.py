@@ -14,7 +14,8 @@ from pathlib import Path
 
 import structlog
 
-from fencing import DeviceSettings, FenceOutcome, Power
+from fencing import DeviceSettings, FenceOutcome, Power, core_dump
+from fencing.config.hedging import hedge_after_s
 from fencing.config.problems import nearest
 from fencing.config.tables import TableError, load_fences
 from fencing.fence_agent.contract import FAILED, OFF, OK, RefusedError, Request
@@ -40,6 +41,7 @@ def carry_out(request: Request) -> int:
     Raises:
         RefusedError: It cannot be, with the configuration as it is.
     """
+    core_dump.forbid()
     _log_to_stderr(verbose=request.verbose)
     nodes = _selected(request)
     match request.action:
@@ -53,7 +55,14 @@ def carry_out(request: Request) -> int:
         case action:
             if not request.node:
                 raise RefusedError(f"{action} needs a plug: the name of a node")
-            return asyncio.run(_switch(request, nodes[request.node]))
+            return asyncio.run(_switch(request, nodes[request.node], _hedge_after_s(request)))
+
+
+def _hedge_after_s(request: Request) -> float:
+    try:
+        return hedge_after_s(request.configuration)
+    except TableError as error:
+        raise RefusedError(*error.lines) from None
 
 
 def _selected(request: Request) -> Nodes:
@@ -112,8 +121,8 @@ async def _check(nodes: Nodes, action: str) -> int:
     return status
 
 
-async def _switch(request: Request, devices: Sequence[DeviceSettings]) -> int:
-    async with _fence(request.node, devices) as fence:
+async def _switch(request: Request, devices: Sequence[DeviceSettings], patience_s: float) -> int:
+    async with _fence(request.node, devices, hedge_after_s=patience_s) as fence:
         match request.action:
             case "status":
                 return await _status(fence, devices)
@@ -178,8 +187,11 @@ async def _off(request: Request, fence: Fence) -> FenceReport:
 
 
 @contextlib.asynccontextmanager
-async def _fence(node: str, devices: Sequence[DeviceSettings]) -> AsyncIterator[Fence]:
-    fence = Fence(devices, on_readiness=_unheard, lock=_lock(node))
+async def _fence(
+    node: str, devices: Sequence[DeviceSettings], *, hedge_after_s: float = 0.0
+) -> AsyncIterator[Fence]:
+    """The fence of a node; only *off* needs to be told when a level has had its time."""
+    fence = Fence(devices, on_readiness=_unheard, lock=_lock(node), hedge_after_s=hedge_after_s)
     try:
         yield fence
     finally:

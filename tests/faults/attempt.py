@@ -64,7 +64,7 @@ class Run:
     """How many orders to cut the power arrived."""
     findings: tuple[Finding, ...]
     killed: int
-    """How many of our workers were killed, and so could not log out."""
+    """How many of our workers had to be killed, and so could not log out."""
     died: int
     """How many of our workers ended by themselves, which is a bug of ours."""
     sessions: int

@@ -26,6 +26,8 @@ class Rig(Generic[Emulator]):
     """Whether the emulated machine has power now, whatever its devices say."""
     orders: Callable[[], int]
     """How many orders to cut the power have arrived, carried out or not."""
+    hang: Callable[[], None] = lambda: None
+    """Has the machine itself hang, where it is a process."""
     sessions: Callable[[], int] = lambda: 0
     """How many sessions the device holds."""
     line_free: Callable[[], bool] = lambda: True

@@ -17,6 +17,7 @@ from fencing import DeviceSettings, FenceError, Option, Secret
 from fencing.drivers.ipmi import IpmiDevice
 from fencing.verify import Happened
 from hil.bmc import IpmiSim
+from hil.owned_machine import OwnedMachine
 from hil.rmcp import RmcpBmc
 
 from .case import Case, Rig, is_another, nothing
@@ -61,13 +62,32 @@ def sim(**changes: Any) -> Callable[[Path], AbstractContextManager[Rig[IpmiSim]]
     return built
 
 
+def owned(kill_wait_s: int) -> Callable[[Path], AbstractContextManager[Rig[IpmiSim]]]:
+    """A rig of ipmi_sim in its other mode, in which the machine is a process of its own."""
+
+    @contextmanager
+    def built(folder: Path) -> Iterator[Rig[IpmiSim]]:
+        machine = OwnedMachine(folder / "machine")
+        with started_sim(folder, machine=machine.program, kill_wait_s=kill_wait_s) as bmc:
+            try:
+                machine.started()
+                rig = sim_rig(bmc, settings(bmc))
+                rig.runs = lambda: machine.running
+                rig.hang = machine.freeze
+                yield rig
+            finally:
+                machine.end()
+
+    return built
+
+
 @contextmanager
-def started_sim(folder: Path) -> Iterator[IpmiSim]:
+def started_sim(folder: Path, **how: Any) -> Iterator[IpmiSim]:
     """An ipmi_sim that is up, or was."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    with IpmiSim(folder / "bmc", port=port, password=PASSWORD) as bmc:
+    with IpmiSim(folder / "bmc", port=port, password=PASSWORD, **how) as bmc:
         yield bmc
 
 
@@ -109,6 +129,10 @@ def _fault(text: str) -> Callable[[Rig[IpmiSim]], None]:
         rig.emulator.fault = text
 
     return break_it
+
+
+def _hang(rig: Rig[IpmiSim]) -> None:
+    rig.hang()
 
 
 def _off_already(rig: Rig[IpmiSim]) -> None:
@@ -169,8 +193,21 @@ CASES = (
         strike=_fault("hang 8"),
         goes_off_later=True,
         then=_REACHED,
-        note="the worker that hung in it was killed: it cannot log out, the BMC drops its session "
-        "after 60 s",
+    ),
+    Case(
+        SECTION,
+        "its machine hangs, and the BMC needs a second to cut it",
+        owned(kill_wait_s=1),
+        strike=_hang,
+        ends_well=True,
+    ),
+    Case(
+        SECTION,
+        "its machine hangs, and the BMC needs longer to cut it than the deadline is",
+        owned(kill_wait_s=6),
+        strike=_hang,
+        goes_off_later=True,
+        then="raise the deadline above what this BMC needs, see its manual",
     ),
     Case(
         SECTION,

@@ -131,11 +131,11 @@ def _row(case: Case, run: Run, usual: frozenset[str], takes: Takes) -> str:
 
 
 def _detail(case: Case, run: Run) -> str:
-    """The fence's own words; of two workers, one of which was killed, only that."""
+    """The fence's own words; of two workers, one of which was given up, only that."""
     device, outcome, words = run.detail.split(": ", 2)
     words = _stable(words)
-    if "it was killed" in words.split("; "):
-        words = "no answer from the worker in N s; it was killed"
+    if "it was given up" in words.split("; "):
+        words = "no answer from the worker in N s; it was given up"
     return f"{device}: {outcome}: {'(what it said last)' if case.varies else words}"
 
 

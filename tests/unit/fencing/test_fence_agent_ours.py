@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,24 @@ def test_levels(haagent: Path, tmp_path: Path) -> None:
     assert told(haagent, parameters | {"action": "off", "level": 3}).returncode == 1
     assert told(haagent, parameters | {"action": "off"}).returncode == 0
     assert good.power == "off"
+
+
+def test_hedge_after(haagent: Path, tmp_path: Path) -> None:
+    """The second level begins beside the first after the file's own `hedge_after`, not ours."""
+    lazy, good = _agents(tmp_path, "lazy", "good")
+    lazy.fault = "ack_only"
+    entries = (Entry("alpha", lazy, deadline="4s"), Entry("alpha", good, level=2))
+    file = configuration(tmp_path, *entries)
+    tables = file.read_text()
+    parameters = {"plug": "alpha", "config": file, "action": "off"}
+    file.write_text(f'{tables}[timing]\nhedge_after = "1m"\n')
+    began_s = time.monotonic()
+    assert told(haagent, parameters).returncode == 0
+    assert time.monotonic() - began_s >= 4.0
+    file.write_text(f'{tables}[timing]\nhedge_after = "soon"\n')
+    refused = told(haagent, parameters)
+    assert refused.returncode == 1
+    assert "timing.hedge_after" in refused.stderr
 
 
 def test_all_of_a_level(haagent: Path, tmp_path: Path) -> None:

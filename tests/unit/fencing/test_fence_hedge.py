@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fence_bench import device, fencing, gone, sessions, simulator
 
-from fencing import DeviceSettings, FenceOutcome, Power
+from fencing import DeviceSettings, FenceOutcome, Option, Power
 from fencing.client import WARM_BUDGET_S
 from fencing.findings import Trouble
 from fencing.level import FenceReport
@@ -75,6 +75,27 @@ def test_a_promising_level_is_left_alone(first: IpmiSim, second: IpmiSim) -> Non
     report = asyncio.run(scenario())
     assert [step.device for step in report.proof] == ["first"]
     assert _orders(second) == 0
+
+
+def test_a_level_that_falls_silent_is_promising_no_more(first: IpmiSim, second: IpmiSim) -> None:
+    """A level that read off once and then cannot be read is not waited for to its deadline."""
+
+    def watch(settings: DeviceSettings, progress: Progress) -> None:
+        if settings.name == "first" and progress.text == Power.OFF:
+            first.signal(signal.SIGSTOP)
+
+    async def scenario() -> FenceReport:
+        options: dict[str, Option] = {"port": first.port, "logon": 0.5}
+        levels = (
+            device(first, off_settle_s=1.0, deadline_s=30.0, options=options),
+            device(second, level=2),
+        )
+        async with fencing(*levels, hedge_after_s=HEDGE_S) as watched:
+            return await watched.fence.off(watch)
+
+    report = asyncio.run(scenario())
+    assert [step.device for step in report.proof] == ["second"]
+    assert _seconds(report) < 20.0
 
 
 def test_a_failed_level_is_not_waited_for(first: IpmiSim, second: IpmiSim) -> None:
@@ -216,6 +237,31 @@ def test_a_feed_that_will_not_stay_off(first: IpmiSim, second: IpmiSim) -> None:
     assert report.outcome is FenceOutcome.UNKNOWN
     assert first.power == "on"
     assert _seconds(report) <= 4.5
+
+
+def test_a_feed_that_falls_silent_at_the_last_reading(first: IpmiSim, second: IpmiSim) -> None:
+    """S3: the reading of all feeds together keeps to the deadline; silence in it is no proof."""
+    second.fault = "off_delay 0.3"
+    offs: list[int] = []
+
+    def watch(settings: DeviceSettings, progress: Progress) -> None:
+        if settings.name == "second" and progress.text == Power.OFF:
+            offs.append(progress.at_ns)
+            if len(offs) == READINGS:
+                first.signal(signal.SIGSTOP)
+
+    async def scenario() -> tuple[FenceReport, float]:
+        level = (device(first, deadline_s=2.0), device(second, deadline_s=2.0))
+        async with fencing(*level) as watched:
+            began_s = time.monotonic()
+            return await watched.fence.off(watch), time.monotonic() - began_s
+
+    report, seconds = asyncio.run(scenario())
+    first.signal(signal.SIGCONT)
+    assert len(offs) == READINGS
+    assert seconds <= 2.5
+    assert report.outcome is FenceOutcome.UNKNOWN
+    assert "first did not read off any more" in report.detail
 
 
 def test_a_dead_machine_does_not_speak(first: IpmiSim) -> None:

@@ -36,8 +36,9 @@ class ScriptedMember:
         read_ns = now_ns if outcome is FenceOutcome.CONFIRMED_OFF else None
         return DeviceStep(self.settings.name, 1, outcome, "", now_ns, now_ns, read_off_ns=read_ns)
 
-    async def status(self) -> tuple[int, Power]:
+    async def status(self, deadline_ns: int) -> tuple[int, Power]:
         """The next scripted reading."""
+        del deadline_ns
         asked_ns = time.monotonic_ns()
         await asyncio.sleep(0)
         power = self.powers.pop(0) if len(self.powers) > 1 else self.powers[0]

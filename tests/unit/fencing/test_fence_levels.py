@@ -124,10 +124,11 @@ def test_early_liar(bmc: IpmiSim) -> None:
 
 
 def test_frozen_bmc(bmc: IpmiSim) -> None:
-    """A BMC that hangs in the order is UNKNOWN by the deadline, and its worker is killed."""
+    """A BMC that hangs in the order is UNKNOWN by the deadline, and its slot is free afterwards."""
 
     async def scenario() -> FenceReport:
-        async with fencing(device(bmc, deadline_s=1.5)) as watched:
+        patient = device(bmc, deadline_s=1.5, options={"port": bmc.port, "warm_answer": 5.0})
+        async with fencing(patient) as watched:
             pid = watched.pid()
             report = await watched.fence.off()
             await gone(pid)
@@ -137,18 +138,19 @@ def test_frozen_bmc(bmc: IpmiSim) -> None:
     report = asyncio.run(scenario())
     assert report.outcome is FenceOutcome.UNKNOWN
     assert _seconds(report) <= 2.0
+    assert sessions(bmc) == 0, "what was logged out of while it hung"
 
 
 def test_hanging_worker(bmc: IpmiSim) -> None:
-    """A worker that does not answer is killed at the deadline: UNKNOWN; then a new one is warm."""
+    """A worker that does not answer is given up at the deadline, and killed; a new one is warm."""
 
     async def scenario() -> FenceReport:
         async with fencing(device(bmc, deadline_s=1.0)) as watched:
             pid = watched.pid()
             os.kill(pid, signal.SIGSTOP)
+            told = len(watched.told)
             report = await watched.fence.off()
             await gone(pid)
-            told = len(watched.told)
             await watched.until(lambda all_: len(watched.told) > told and all_[0].ready)
             assert watched.pid() != pid
             return report

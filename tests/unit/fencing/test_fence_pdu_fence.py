@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pdu_bench import OURS, PASSWORD, emulator, powers, settings
 from fencing import DeviceSettings, FenceOutcome, Power, Secret
 from fencing.findings import Trouble
 from fencing.level import FenceReport
+from fencing.verify import Happened, Progress
 from hil.pdu.console import Console
 from hil.pdu.cyberpower import CyberPower
 
@@ -191,6 +193,31 @@ def test_worker_that_is_terminated_logs_out(apc: Console, tmp_path: Path) -> Non
             assert report.outcome is FenceOutcome.UNKNOWN
 
     asyncio.run(scenario())
+
+
+def test_worker_that_is_late_logs_out(tmp_path: Path) -> None:
+    """A deadline in the midst of a question leaves no session that would lock others out."""
+
+    async def scenario(pdu: Console) -> FenceReport:
+        late = settings("cyberpower", tmp_path, deadline_s=3.0, options={"answer": 3.0})
+        began_ns = time.monotonic_ns()
+
+        def watch(device: DeviceSettings, progress: Progress) -> None:
+            del device
+            if progress.happened is Happened.READ and progress.at_ns - began_ns > 1_500_000_000:
+                pdu.line.mute = True  # It hears what it is told to the end.
+
+        async with fencing(late) as watched:
+            began_ns = time.monotonic_ns()
+            return await watched.fence.off(watch)
+
+    with emulator("cyberpower", tmp_path) as pdu:
+        pdu.faults.ignores_orders = True
+        report = asyncio.run(scenario(pdu))
+        assert pdu.line.mute
+        assert report.outcome is FenceOutcome.UNKNOWN
+        assert "given up" in report.detail
+        assert not pdu.session
 
 
 def test_emulator_as_a_process(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fencing import FenceError, FenceOutcome, Inspection, NotSentError, Power
-from fencing.verify import READ_GAP_S, OffRule, power_off, power_on
+from fencing.verify import ON_AGAIN_S, READ_GAP_S, OffRule, power_off, power_on
 
 T = TypeVar("T")
 S = 1_000_000_000
@@ -243,6 +244,31 @@ def test_power_that_comes_back_is_cut_again() -> None:
     result = power_off(device, _rule(clock), clock)
     assert result.outcome is FenceOutcome.CONFIRMED_OFF
     assert [call.name for call in device.calls].count("off") == 2
+
+
+def test_an_on_that_was_dropped_is_given_again() -> None:
+    """A BMC that takes *on* while its platform still goes down, and drops it, is told again."""
+    clock = SimulatedClock()
+    dropped = ScriptedDevice(clock, [Power.OFF] * 20 + [Power.ON])
+    assert power_on(dropped, clock.ns + 20 * S, clock) == (True, "")
+    orders = [call.began_ns for call in dropped.calls if call.name == "on"]
+    assert len(orders) == 2
+    assert orders[1] - orders[0] >= ON_AGAIN_S * S
+
+
+def test_an_on_that_is_under_way_is_left_alone() -> None:
+    """A device that does not say *off* is not told again; one that does, ever more rarely."""
+    clock = SimulatedClock()
+    coming = ScriptedDevice(clock, [Power.UNKNOWN] * 20 + [Power.ON])
+    assert power_on(coming, clock.ns + 20 * S, clock) == (True, "")
+    assert [call.name for call in coming.calls].count("on") == 1
+    stuck = ScriptedDevice(clock, [Power.OFF])
+    ok, detail = power_on(stuck, clock.ns + 40 * S, clock)
+    assert not ok
+    assert "off" in detail
+    orders = [call.began_ns for call in stuck.calls if call.name == "on"]
+    pauses = [later - before for before, later in pairwise(orders)]
+    assert [round(pause_ns / S) for pause_ns in pauses] == [5, 10, 20]
 
 
 @given(
