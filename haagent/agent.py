@@ -338,6 +338,7 @@ def run(configuration: Configuration) -> int:
     Raises:
         EdgeError: the machine lacks what the agent cannot do without.
     """
+    host.leave_no_core()
     threading.stack_size(host.STACK_BYTES)
     for directory in (configuration.state_dir, configuration.control_socket.parent):
         try:
