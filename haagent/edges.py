@@ -174,7 +174,7 @@ class Edges:
         await self.fence.close()
 
     async def found(self) -> frozenset[int]:
-        """Groups of which anything runs, or may run, on this host now."""
+        """Groups that certainly run on this host now."""
         return await self.services.found()
 
     def carry_out(self, effect: EdgeEffect, held: frozenset[int]) -> None:

@@ -17,6 +17,8 @@ from haagent.resources.group import GroupRunner
 from haagent.resources.pid1 import Systemd
 from haagent.resources.standby import StandbyKeeper
 from haagent.resources.steps import die_of_bugs
+from haagent.resources.vip import VipResource
+from haagent.vip import Vip
 from haagent.vip.holder import ClaimTimes, VipHolder
 
 POSITION_EVERY_S = 1.0
@@ -24,7 +26,7 @@ POSITION_EVERY_S = 1.0
 
 
 FOUND_S = 0.8
-"""No heartbeat is sent until this node knows what runs here. What takes longer to tell may run."""
+"""No heartbeat is sent until this node knows what runs here."""
 
 
 RETIRE_S = 20.0
@@ -41,6 +43,9 @@ class Service:
     parts: Parts
     runner: GroupRunner
     keeper: StandbyKeeper
+    vips: tuple[Vip, ...]
+    frozen: bool = False
+    """It stays as it is, whatever happens to it."""
     stands_by: bool = True
     """Run what a standby keeps running, while the group is not held."""
     rests: bool = False
@@ -66,6 +71,7 @@ class Services:
     ) -> None:
         self._take = take
         self._note = note
+        self._holder = holder
         self._systemd = Systemd()
         surroundings = Surroundings(holder, self._systemd)
         self._services = [self._make(i, plan, surroundings) for i, plan in enumerate(plans)]
@@ -87,7 +93,7 @@ class Services:
 
         parts = build(plan, surroundings, on_times=claimed, look=look)
         runner = GroupRunner(parts.resources, plan.policy, lost, _kept_by_the_runner)
-        return Service(parts, runner, StandbyKeeper(parts.standby))
+        return Service(parts, runner, StandbyKeeper(parts.standby), plan.vips)
 
     def open(self) -> None:
         """Begin to get ready what a first start would otherwise wait for."""
@@ -113,12 +119,24 @@ class Services:
         await self._systemd.close()
 
     async def found(self) -> frozenset[int]:
-        """Groups of which anything runs, or may run, here now."""
-        found = await asyncio.gather(*(_found(service.runner) for service in self._services))
+        """Groups that certainly run here now (ADR 3): all their addresses are here.
+
+        A group without any is looked at whole; what is not certain in time is not found.
+        """
+        found = await asyncio.gather(*map(self._runs, self._services))
         return frozenset(index for index, runs in enumerate(found) if runs)
 
+    async def _runs(self, service: Service) -> bool:
+        if service.vips:
+            return await self._holder.present(service.vips) >= set(service.vips)
+        try:
+            async with asyncio.timeout(FOUND_S):
+                return await service.runner.found()
+        except TimeoutError:
+            return False
+
     async def start(self, group: int) -> None:
-        """Start what does not run, in order, and watch over it.
+        """Start what does not run, in order, and watch over it; a frozen group is only taken up.
 
         Raises:
             ResourceError: Something did not start.
@@ -126,7 +144,13 @@ class Services:
         service = self._services[group]
         service.rests = False
         await service.keeper.end()
-        await service.runner.start()
+        if not service.frozen:
+            await service.runner.start()
+            return
+        for resource in service.parts.resources:
+            if isinstance(resource, VipResource):
+                await resource.start()  # It is here: this only tells who watches over it.
+        await service.runner.resume()
 
     async def stop(self, group: int) -> None:
         """Stop everything, in reverse order, and see that it stopped (S7).
@@ -169,6 +193,7 @@ class Services:
     def manage(self, group: int, *, on: bool) -> None:
         """Mend what fails, or only watch it (a frozen group)."""
         service = self._services[group]
+        service.frozen = not on
         service.runner.manage(on=on)
         service.keeper.mends = on
 
@@ -189,14 +214,6 @@ class Services:
                 self._take(PositionRead(index, known))
                 told = known
             await asyncio.sleep(POSITION_EVERY_S)
-
-
-async def _found(runner: GroupRunner) -> bool:
-    try:
-        async with asyncio.timeout(FOUND_S):
-            return await runner.found()
-    except TimeoutError:
-        return True
 
 
 def _kept_by_the_runner(name: str, reading: Reading) -> None:

@@ -127,7 +127,7 @@ class NetworkTable(Table):
         _REACH.reference_interval_s
     )
     reference_failures: Annotated[int, Field(ge=2, le=100)] = _REACH.failures
-    reference_successes: Annotated[int, Field(ge=1, le=100)] = _REACH.successes
+    reference_successes: Annotated[int, Field(ge=2, le=100)] = _REACH.successes
     carrier_hold: Annotated[int, PlainValidator(forms.span("0s", "1m"))] = _ns(
         _REACH.carrier_hold_s
     )

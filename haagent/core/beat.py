@@ -60,9 +60,11 @@ def not_promotable(state: State, group: Group) -> Reason | None:
         return Reason.STOPPING
     if isinstance(group.phase, Blocked):
         return group.phase.reason
+    if isinstance(group.phase, Yielded) and group.phase.pause is not None:
+        return group.phase.pause.reason
     if isinstance(group.phase, Stuck):
         return Reason.START_FAILED
-    if state.cut_off_ns is not None or group.unreachable:
+    if state.cut_off_ns is not None or group.unreachable or group.doubtful:
         return Reason.ISOLATED
     if (bar := barred(state, group)) is not None:
         return bar

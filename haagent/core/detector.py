@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum, auto
 
-from haagent.core.effects import Manage
+from haagent.core.effects import Manage, StandBy
 from haagent.core.events import PeerHeard
 from haagent.core.orders import Orders
 from haagent.core.settings import MS, S
@@ -142,7 +142,9 @@ def follow(turn: Turn, orders: Orders) -> None:
     before = turn.state.orders
     turn.set(orders=orders, wake_ns=turn.now_ns)
     for index, group in enumerate(turn.state.groups):
-        frozen = group.settings.name in orders.frozen
-        if frozen != (group.settings.name in before.frozen):
+        name = group.settings.name
+        if (frozen := name in orders.frozen) != (name in before.frozen):
             turn.emit(Manage(index, on=not frozen))
+        if (stopped := name in orders.stopped) != (name in before.stopped):
+            turn.emit(StandBy(index, on=not stopped))
     turn.persist()

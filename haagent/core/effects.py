@@ -106,6 +106,14 @@ class Manage:
 
 
 @dataclass(frozen=True, slots=True)
+class StandBy:
+    """While the group is not held: run what a standby keeps running of it, or not even that."""
+
+    group: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Tell the network anew where the group's addresses are."""
 
@@ -139,6 +147,7 @@ Effect = (
     | StartGroup
     | StopGroup
     | Manage
+    | StandBy
     | Announce
     | Reply
     | Exit

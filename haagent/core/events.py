@@ -197,13 +197,17 @@ class AwayAsked:
     on: bool
 
 
+GroupWord = Literal["stop", "start", "freeze", "unfreeze"]
+"""What a group can be told."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupOrdered:
     """An operator stops, starts, freezes or unfreezes a group, on both nodes."""
 
     request: int
     group: int
-    what: Literal["stop", "start", "freeze", "unfreeze"]
+    what: GroupWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +229,14 @@ class PositionRead:
 
 @dataclass(frozen=True, slots=True)
 class ReachChanged:
-    """Whether the group's clients reach this node, judged over some time."""
+    """Whether the group's clients reach this node."""
 
     group: int
     reachable: bool
+    """Judged over some time."""
+    doubtful: bool = False
+    """The newest sign says that they do not. A standby does not offer itself then; a holder gives
+    the group away that was judged out of reach and still is."""
 
 
 class StopKind(StrEnum):

@@ -10,7 +10,7 @@ acted upon. So of two nodes at most one holds a live promise (S1, S2 a and d).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from haagent.core import moves
 from haagent.core.effects import Persist, ProbeVip, StartGroup, StopGroup
@@ -19,6 +19,7 @@ from haagent.core.gates import barred, configuration_agrees
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import (
+    START_TRIES,
     Active,
     Alive,
     Assessing,
@@ -130,13 +131,15 @@ def take_over(turn: Turn, index: int, grant: Grant, term: int) -> None:
         turn.emit(ProbeVip(index, attempt))
 
 
-def release(turn: Turn, index: int, reason: Reason | None = None) -> None:
+def release(turn: Turn, index: int, reason: Reason | None = None, detail: str = "") -> None:
     """Stop the group here; the term stays ours until everything was seen stopped."""
     group = turn.group(index)
     assert isinstance(group.phase, Active | Starting)
     attempt = _stop(turn, index)
     until_ns = turn.now_ns + turn.timing.stop_budget_ns
-    turn.enter(index, Releasing(group.phase.term, attempt, until_ns, reason))
+    turn.enter(index, Releasing(group.phase.term, attempt, until_ns, reason, detail))
+    # Not only when all of it is stopped: an agent killed then must not find it "held" (ADR 3).
+    turn.persist()
 
 
 def _stop(turn: Turn, index: int) -> int:
@@ -198,7 +201,9 @@ def _promise(turn: Turn, index: int) -> bool:
         return False
     if theirs.attempt_term <= turn.group(index).term:
         return False  # Our frames tell it the term; it will ask for a higher one.
-    promise = Yielded(view.incarnation, theirs.attempt, theirs.attempt_term)
+    phase = turn.group(index).phase
+    pause = phase if isinstance(phase, Blocked) else None
+    promise = Yielded(view.incarnation, theirs.attempt, theirs.attempt_term, pause)
     turn.enter(index, promise, term=theirs.attempt_term)
     return True
 
@@ -233,7 +238,7 @@ def _yielded(turn: Turn, index: int, phase: Yielded) -> None:
     asked = view.incarnation == phase.incarnation and theirs.role is Role.WANTING
     if (asked and theirs.attempt == phase.attempt) or theirs.role is Role.ASSESSING:
         return
-    turn.enter(index, Standby())
+    turn.enter(index, phase.pause or Standby())
 
 
 def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
@@ -244,40 +249,48 @@ def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
         blocked(turn, index, bar, "")  # It became known, or was ordered, meanwhile.
     elif phase.persisted and phase.probed:
         if turn.may_strike:
-            _start(turn, index, phase.term, tries=0, arriving=True)
+            moves_ns = moves.one_more(turn, index)
+            _start(turn, index, phase.term, tries=0, moves_ns=moves_ns)
     elif turn.clock and turn.now_ns >= phase.until_ns:
         reason = Reason.VIP_NOT_PROBED if phase.persisted else Reason.NOT_DURABLE
         blocked(turn, index, reason, "no answer in time")
 
 
-def _start(turn: Turn, index: int, term: int, *, tries: int, arriving: bool) -> None:
+def _start(turn: Turn, index: int, term: int, *, tries: int, **changes: Any) -> None:
     attempt = turn.attempt()
     turn.emit(StartGroup(index, attempt))
-    starting = Starting(term, attempt, tries=tries + 1, arriving=arriving)
-    turn.enter(index, starting, held_term=term)
+    turn.enter(index, Starting(term, attempt, tries=tries + 1), held_term=term, **changes)
 
 
 def _starting(turn: Turn, index: int, phase: Starting) -> None:
-    if _superseded(turn.state, index, phase.term) or (
-        phase.attempt is None and turn.state.stopping is StopKind.LEAVE
-    ):
+    state, waits = turn.state, phase.attempt is None
+    ended = state.stopping is StopKind.LEAVE
+    ended = ended or turn.group(index).settings.name in state.orders.stopped
+    if _superseded(state, index, phase.term) or (waits and ended):
         release(turn, index)
-    elif phase.attempt is None and turn.now_ns >= phase.retry_ns and turn.may_strike:
-        _start(turn, index, phase.term, tries=phase.tries, arriving=phase.arriving)
+    elif _frozen(turn, index):
+        return  # It is neither mended nor moved; what was begun may end.
+    elif waits and turn.now_ns >= phase.retry_ns and turn.may_strike:
+        _start(turn, index, phase.term, tries=phase.tries)
 
 
 def _active(turn: Turn, index: int, phase: Active) -> None:
     state, name = turn.state, turn.group(index).settings.name
     theirs = report(state, index)
-    frozen = name in state.orders.frozen
     asked = theirs is not None and theirs.role is Role.WANTING and theirs.switchover
     away = state.orders.away[state.settings.me] and _could_take(state, index)
-    lost_clients = _cut_off(turn) or turn.group(index).unreachable
+    group = turn.group(index)
+    # What comes back for both nodes comes back for one of them first.
+    lost_clients = _cut_off(turn) or (group.unreachable and group.doubtful)
     cut_off = lost_clients and _peer_able(turn, index)
     must = state.stopping is StopKind.LEAVE or name in state.orders.stopped
     must = must or _superseded(state, index, phase.term)
-    if must or ((asked or away or cut_off) and not frozen):
+    if must or ((asked or away or cut_off) and not _frozen(turn, index)):
         release(turn, index)
+
+
+def _frozen(turn: Turn, index: int) -> bool:
+    return turn.group(index).settings.name in turn.state.orders.frozen
 
 
 def _cut_off(turn: Turn) -> bool:
@@ -294,7 +307,9 @@ def _could_take(state: State, index: int) -> bool:
 
 def _peer_able(turn: Turn, index: int) -> bool:
     """The peer could take the group, and nothing forbids to hand it over by ourselves."""
-    if turn.state.orders.maintenance or moves.restless(turn.group(index), turn.now_ns):
+    if turn.state.orders.maintenance or _frozen(turn, index):
+        return False
+    if moves.restless(turn.group(index), turn.now_ns):
         return False
     return _could_take(turn.state, index)
 
@@ -319,44 +334,38 @@ def stop_failed(turn: Turn, index: int) -> None:
 
 def started(turn: Turn, index: int, term: int) -> None:
     """Everything of the group runs here and its clients can reach it."""
-    group = turn.group(index)
-    assert isinstance(group.phase, Starting)
-    moves_ns = moves.recent(group, turn.now_ns)
-    if group.phase.arriving:
-        moves_ns += (turn.now_ns,)
-    turn.enter(index, Active(term, turn.now_ns), moves_ns=moves_ns, accept_loss=False)
+    assert isinstance(turn.group(index).phase, Starting)
+    turn.enter(index, Active(term, turn.now_ns), accept_loss=False)
 
 
 def lost(turn: Turn, index: int, detail: str) -> None:
     """A resource failed for good; a frozen group stays as it is."""
-    if turn.group(index).settings.name not in turn.state.orders.frozen:
+    if not _frozen(turn, index):
         hand_over_or_retry(turn, index, detail)
 
 
 def hand_over_or_retry(turn: Turn, index: int, detail: str) -> None:
     """The group does not run here as it should: the peer takes it if it can (S2 a)."""
-    group = turn.group(index)
-    assert isinstance(group.phase, Starting | Active)
-    if _peer_able(turn, index):
-        release(turn, index, Reason.START_FAILED)
-        return
-    term = group.phase.term
-    if isinstance(group.phase, Starting):
-        again = replace(group.phase, attempt=None, detail=detail)
-        pause_ns = min(START_RETRY_NS << min(again.tries - 1, 10), START_RETRY_MAX_NS)
-        turn.enter(index, replace(again, retry_ns=turn.now_ns + pause_ns))
+    phase = turn.group(index).phase
+    assert isinstance(phase, Starting | Active)
+    once_more = isinstance(phase, Starting) and phase.tries < START_TRIES
+    if _peer_able(turn, index) and not once_more:
+        release(turn, index, Reason.START_FAILED, detail)
+    elif isinstance(phase, Starting):
+        pause_ns = START_RETRY_NS << min(phase.tries - START_TRIES, 10) if not once_more else 0
+        retry_ns = turn.now_ns + min(pause_ns, START_RETRY_MAX_NS)
+        turn.enter(index, replace(phase, attempt=None, detail=detail, retry_ns=retry_ns))
     else:
-        turn.enter(index, Starting(term, None, turn.now_ns, detail=detail))
+        turn.enter(index, Starting(phase.term, None, turn.now_ns, detail=detail))
     turn.set(wake_ns=turn.now_ns)
 
 
 def stopped(turn: Turn, index: int) -> None:
     """Everything of the group was seen stopped here."""
-    group = turn.group(index)
-    phase = group.phase
-    moves_ns = (*moves.recent(group, turn.now_ns), turn.now_ns)
+    phase = turn.group(index).phase
+    moves_ns = moves.one_more(turn, index)
     if isinstance(phase, Releasing) and phase.reason is not None:
-        blocked = Blocked(phase.reason, "", turn.now_ns + START_FAILED_NS)
+        blocked = Blocked(phase.reason, phase.detail, turn.now_ns + START_FAILED_NS)
         turn.enter(index, blocked, moves_ns=moves_ns)
     elif isinstance(phase, Releasing | Stuck):
         turn.enter(index, Standby(turn.now_ns + HAND_OVER_NS), moves_ns=moves_ns)

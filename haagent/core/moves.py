@@ -24,6 +24,11 @@ def restless(group: Group, now_ns: int) -> bool:
     return len(recent(group, now_ns)) >= group.settings.max_moves
 
 
+def one_more(turn: Turn, index: int) -> tuple[int, ...]:
+    """The group comes to this node or leaves it now, for better or worse."""
+    return (*recent(turn.group(index), turn.now_ns), turn.now_ns)
+
+
 def recent(group: Group, now_ns: int) -> tuple[int, ...]:
     """When it came here or left, within its window."""
     window_ns = group.settings.move_window_ns

@@ -241,7 +241,7 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
         return
     settled = all(
         isinstance(group, Active | Releasing | Stuck)
-        or (isinstance(group, Starting) and group.attempt is None)
+        or (isinstance(group, Starting) and group.failing)
         for group in phases
     )
     leaving = turn.state.stopping is StopKind.LEAVE

@@ -166,12 +166,23 @@ class Wanting:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """Not running here, and not to be started before retry_ns, for a named reason."""
+
+    reason: Reason
+    detail: str
+    retry_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Yielded:
     """Promised the peer not to start it while that attempt of that incarnation stands."""
 
     incarnation: int
     attempt: int
     term: int
+    pause: Blocked | None = None
+    """It had a reason not to start it, which outlasts the promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +198,11 @@ class TakingOver:
     probed: bool = False
 
 
+START_TRIES = 2
+"""Tries to start a group here before the peer is asked to take it: the first may have met what the
+group's end on the other node had left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Starting:
     """Resources are being started in a durable term."""
@@ -198,8 +214,11 @@ class Starting:
     tries: int = 0
     detail: str = ""
     """Why the last try failed."""
-    arriving: bool = False
-    """The group comes from the other node, rather than being mended here."""
+
+    @property
+    def failing(self) -> bool:
+        """It was tried often enough, and waits."""
+        return self.attempt is None and self.tries >= START_TRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +238,7 @@ class Releasing:
     until_ns: int
     reason: Reason | None = None
     """Set when the group could not be held: it is then blocked here for a while."""
+    detail: str = ""
     retry_ns: int | None = None
     """When to try again to stop it; None while a try is under way."""
 
@@ -229,15 +249,6 @@ class Stuck:
 
     term: int
     attempt: int
-    retry_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Not running here, and not to be started before retry_ns, for a named reason."""
-
-    reason: Reason
-    detail: str
     retry_ns: int
 
 
@@ -266,6 +277,8 @@ class Group:
     """An operator wants it started although its data is too old."""
     unreachable: bool = False
     """Its clients do not reach us: references are silent, or its interface has no carrier."""
+    doubtful: bool = False
+    """The first sign of that: what both nodes lose at once is no reason to move the group."""
     moves_ns: tuple[int, ...] = ()
     """When it came to this node or left it, within the window."""
 

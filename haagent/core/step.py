@@ -36,7 +36,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from haagent.core import beat, detector, gates, groups, operator, pair, standing
-from haagent.core.effects import Beat, GroupRecord, Manage, Record, StartGroup, StopGroup
+from haagent.core.effects import Beat, GroupRecord, Manage, Record, StandBy, StartGroup, StopGroup
 from haagent.core.events import (
     AwayAsked,
     ConfirmOffAsked,
@@ -104,7 +104,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         now_ns: Monotonic.
         record: What the last agent on this node made durable; empty when nothing was found.
         same_boot: That agent ran since this machine was booted.
-        found: Groups of which resources run here now.
+        found: Groups that certainly run here now; what only may run is stopped.
 
     Returns:
         Each group is either taken up (held by our own last agent, in this boot, and found
@@ -145,6 +145,8 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         turn.set(groups=(*turn.state.groups, entry))
         if group.name in turn.state.orders.frozen:
             turn.emit(Manage(index, on=False))
+        if group.name in turn.state.orders.stopped:
+            turn.emit(StandBy(index, on=False))
     return Step(turn.state, tuple(turn.effects))
 
 
@@ -217,7 +219,8 @@ def _take(turn: Turn, event: Event) -> None:
         case PositionRead():
             _change(turn, event.group, position=event.position)
         case ReachChanged():
-            _change(turn, event.group, unreachable=not event.reachable)
+            unreachable = not event.reachable
+            _change(turn, event.group, unreachable=unreachable, doubtful=event.doubtful)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:

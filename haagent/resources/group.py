@@ -66,10 +66,23 @@ class GroupRunner:
         return dict(self._readings)
 
     async def found(self) -> bool:
-        """Whether anything of the group is, or may be, ACTIVE here now; touches nothing."""
+        """Whether all of the group is ACTIVE here now, for certain; touches nothing.
+
+        Only what is certain is taken up without a grant (S2): what may run is stopped instead.
+        """
         async with self._operation:
             await self._end_watch()
-            return await self._may_run(0) > 0
+            readings = await self._look_at(0)
+            return all(reading.condition is Condition.ACTIVE for reading in readings)
+
+    async def resume(self) -> None:
+        """Take up what runs here as it is: nothing is touched, each is looked at now."""
+        async with self._operation:
+            await self._begin()
+            self._stop_from = None
+            for wake in self._wakes.values():
+                wake.set()
+            self._watch()
 
     async def start(self) -> None:
         """Make every resource ACTIVE, in order, then watch over them.
@@ -218,16 +231,18 @@ class GroupRunner:
         Returns:
             How many resources there are up to the last one that is, or may be, ACTIVE; 0: none is.
         """
+        may_run = {Condition.ACTIVE, Condition.FAILED}
+        readings = await self._look_at(index)
+        counts = [
+            n for n, each in enumerate(readings, start=index + 1) if each.condition in may_run
+        ]
+        return max(counts, default=0)
+
+    async def _look_at(self, index: int) -> list[Reading]:
         # Not gather(): cancelled, that would return before all of them have ended.
         async with asyncio.TaskGroup() as looks:
             tasks = [looks.create_task(look(each)) for each in self._resources[index:]]
-        may_run = {Condition.ACTIVE, Condition.FAILED}
-        counts = [
-            number
-            for number, task in enumerate(tasks, start=index + 1)
-            if task.result().condition in may_run
-        ]
-        return max(counts, default=0)
+        return [task.result() for task in tasks]
 
     def _note(self, name: str, reading: Reading) -> None:
         before = self._readings.get(name)

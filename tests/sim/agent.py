@@ -22,6 +22,7 @@ from haagent.core.effects import (
     ProbeVip,
     Record,
     Reply,
+    StandBy,
     StartGroup,
     StopGroup,
 )
@@ -29,22 +30,18 @@ from haagent.core.events import (
     DeadlinePassed,
     Event,
     EvidenceGathered,
-    GroupLost,
-    GroupStarted,
-    GroupStartFailed,
-    GroupStopFailed,
-    GroupStopped,
     PeerHeard,
     Persisted,
     PersistFailed,
     VipProbed,
 )
 from haagent.core.settings import MS, S
-from haagent.core.state import Active
 from haagent.core.wire import Frame
 
 from .bmc import Worker
-from .checkers import Ear, Violation
+from .checkers import Ear
+from .service import Service
+from .violation import Violation
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -61,6 +58,7 @@ class Agent:
     def __init__(self, world: World, machine: Machine, *, same_boot: bool) -> None:
         self.world = world
         self.machine = machine
+        self.began_ns = world.now_ns
         self.alive = True
         self.stopped = False
         """SIGSTOP: the kernel goes on queueing its frames, and its fence worker runs on."""
@@ -72,19 +70,18 @@ class Agent:
         )
         """What waits to be read: a socket per link, and the answers."""
         self.workers: dict[int, Worker] = {}
-        self.jobs: dict[int, int] = {}
-        """By group: the number of the job that works on it; a new one cancels the old."""
-        self.job = 0
         self.disk_free_ns = 0
         self._waits: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_ns = -1
+        self.services = [Service(self, group) for group in range(len(world.mix.groups))]
+        found = [index for index, service in enumerate(self.services) if service.found()]
         self._first = core.start(
             world.mix.settings(machine.node),
             incarnation=self.incarnation,
             now_ns=machine.local_ns(),
             record=machine.record,
             same_boot=same_boot,
-            found=frozenset(machine.running),
+            found=frozenset(found),
         )
         self.state = self._first.state
 
@@ -201,7 +198,7 @@ class Agent:
                 self._run(call, *arguments)
             self._wake()
 
-    def _later(self, delay_ns: int, call: Callable[..., None], *arguments: Any) -> None:
+    def later(self, delay_ns: int, call: Callable[..., None], *arguments: Any) -> None:
         """Work of this very process."""
         self.world.after(delay_ns, self._run, call, *arguments)
 
@@ -237,30 +234,23 @@ class Agent:
             case AbandonFence():
                 self.workers[effect.attempt].alive = False
             case GatherEvidence():
-                self._later(rng.randint(5, 300) * MS, self._gathered, effect.attempt)
+                self.later(rng.randint(5, 300) * MS, self._gathered, effect.attempt)
             case ProbeVip():
                 seen = self.machine.sees_answer(effect.group)
-                self._later(PROBE_NS, self._probed, effect, seen)
+                self.later(PROBE_NS, self._probed, effect, seen)
             case StartGroup():
-                self._start_group(effect)
+                self.services[effect.group].start(effect.attempt)
             case StopGroup():
-                self._stop_group(effect)
+                self.services[effect.group].stop(effect.attempt)
             case Exit():
                 self.die()
             case Manage():
-                if effect.on:
-                    self._later(10 * MS, self._look_after, effect.group)
-            case Announce() | Reply():
+                self.services[effect.group].manage(on=effect.on)
+            case Announce() | Reply() | StandBy():
                 pass
             case _:
                 assert_never(effect)
         self.world.carried_out(self.machine.node, effect)
-
-    def _look_after(self, group: int) -> None:
-        """What failed while the group was frozen is noticed when it is looked after again."""
-        active = isinstance(self.state.groups[group].phase, Active)
-        if active and group not in self.machine.running:
-            self.answer(0, GroupLost(group, "gone meanwhile"))
 
     def _persist(self, effect: Persist) -> None:
         """One write after the other; the answer comes later than the write."""
@@ -268,7 +258,7 @@ class Agent:
         took_ns = self.world.rng.randint(1 * MS, 3 * S if slow else 15 * MS)
         start_ns = max(self.world.now_ns, self.disk_free_ns)
         self.disk_free_ns = start_ns + took_ns
-        self._later(self.disk_free_ns - self.world.now_ns - MS // 2, self._written, effect)
+        self.later(self.disk_free_ns - self.world.now_ns - MS // 2, self._written, effect)
 
     def _written(self, effect: Persist) -> None:
         if self.machine.disk_full:
@@ -284,57 +274,12 @@ class Agent:
         groups = range(len(world.mix.groups))
         answered = any(self.machine.sees_answer(group) for group in groups)
         serving = world.mix.probe and any(
-            other.answers(group) and self.machine.lan_to(other)
+            other.serves(group) and self.machine.lan_to(other)
             for group in groups
-            if group not in self.machine.running
+            if not self.machine.holds(group)
         )
         self.answer(0, EvidenceGathered(attempt, world.network.connected(node), serving, answered))
 
     def _probed(self, effect: ProbeVip, seen: str | None) -> None:
         seen = seen or self.machine.sees_answer(effect.group)
         self.answer(0, VipProbed(effect.group, effect.attempt, seen))
-
-    def _duration_ns(self) -> int:
-        slow = self.machine.group_slow
-        return self.world.rng.randint(2 * MS, 4 * S if slow else 60 * MS)
-
-    def _new_job(self, group: int) -> int:
-        self.job += 1
-        self.jobs[group] = self.job
-        return self.job
-
-    def _start_group(self, effect: StartGroup) -> None:
-        job = self._new_job(effect.group)
-        self._later(self.world.rng.randint(0, 5 * MS), self._starts, effect, job)
-
-    def _starts(self, effect: StartGroup, job: int) -> None:
-        if self.jobs[effect.group] != job:
-            return
-        fails = self.machine.start_fails
-        if not fails or self.world.rng.random() < 0.5:
-            self.machine.set_running(effect.group, runs=True)
-        self._later(self._duration_ns(), self._start_ended, effect, job, fails)
-
-    def _start_ended(self, effect: StartGroup, job: int, fails: bool) -> None:  # noqa: FBT001 - a callback
-        if self.jobs[effect.group] != job:
-            return
-        if fails:
-            self.answer(0, GroupStartFailed(effect.group, effect.attempt, "start failed"))
-        else:
-            self.answer(0, GroupStarted(effect.group, effect.attempt))
-
-    def _stop_group(self, effect: StopGroup) -> None:
-        job = self._new_job(effect.group)
-        self._later(self._duration_ns(), self._stops, effect, job)
-
-    def _stops(self, effect: StopGroup, job: int) -> None:
-        if self.jobs[effect.group] != job:
-            return
-        runs = effect.group in self.machine.running
-        if runs and self.machine.stop_hangs:
-            return  # Nobody answers; the core has its own patience.
-        if runs and self.machine.stop_fails:
-            self.answer(0, GroupStopFailed(effect.group, effect.attempt, "still runs"))
-            return
-        self.machine.set_running(effect.group, runs=False)
-        self.answer(self.world.rng.randint(0, 5 * MS), GroupStopped(effect.group, effect.attempt))

@@ -27,15 +27,13 @@ from haagent.core.state import (
 from haagent.core.wire import Body, Frame
 
 from .bmc import Shot
+from .moves import Moves
+from .violation import Violation
 
 if TYPE_CHECKING:
     from .agent import Agent
     from .machine import Machine
     from .world import World
-
-
-class Violation(Exception):  # noqa: N818 - the word of the checkers
-    """A checker fired; the first word says which."""
 
 
 class Order:
@@ -89,13 +87,14 @@ class Checker:
     def __init__(self, world: World) -> None:
         self.world = world
         self.shots: list[Shot] = []
+        self.moves = Moves(world)
         self.off_ns: list[int | None] = [None, None]
         """When that node's agent believed the peer proved off by hardware."""
 
     def one_holder(self) -> None:
         """S1: a group runs on one powered machine at most; a frozen one counts as running."""
         for group in range(len(self.world.mix.groups)):
-            if all(m.powered and group in m.running for m in self.world.machines):
+            if all(m.powered and m.holds(group) for m in self.world.machines):
                 if self.world.tolerates_two:
                     self.world.note_once("two holders")
                     return
@@ -122,6 +121,7 @@ class Checker:
         changed = before.pair is not after.pair or before.groups is not after.groups
         if changed:
             self._count(before, after)
+            self.moves.stepped(agent, event, before, after)
         if changed or len(step.effects) > 1 or not isinstance(event, PeerHeard):
             self.world.stepped(node, event, before, step)
         if isinstance(event, FenceFinished) and event.outcome is FenceOutcome.CONFIRMED_OFF:
@@ -172,7 +172,7 @@ class Checker:
     def _could_gain(machine: Machine, state: State) -> bool:
         idle = Standby | Wanting | Yielded
         return any(
-            isinstance(group.phase, idle) and index not in machine.running
+            isinstance(group.phase, idle) and not machine.holds(index)
             for index, group in enumerate(state.groups)
         )
 
@@ -285,7 +285,7 @@ class Checker:
             if not isinstance(agent.state.pair, Alive):
                 return f"node {node}: pair is {agent.state.pair}"
         for group in range(len(self.world.mix.groups)):
-            holders = [m.node for m in self.world.machines if group in m.running]
+            holders = [m.node for m in self.world.machines if m.holds(group)]
             active = [
                 node
                 for node, agent in enumerate(agents)
@@ -294,6 +294,8 @@ class Checker:
             if len(holders) != 1 or holders != active:
                 phases = [a.state.groups[group].phase for a in agents if a]
                 return f"group {group}: runs on {holders}, active {active}, phases {phases}"
+            if not self.world.machines[holders[0]].serves(group):
+                return f"group {group}: something of it is dead on node {holders[0]}"
         return None
 
 

@@ -31,7 +31,7 @@ class Data:
     def _tick(self) -> None:
         machines = self.world.machines
         for group in self.groups:
-            holders = [m for m in machines if m.powered and group in m.running]
+            holders = [m for m in machines if m.powered and m.holds(group)]
             for holder in holders:
                 holder.data[group] = holder.data.get(group, 0) + self.world.rng.randint(0, 3)
                 other = machines[1 - holder.node]

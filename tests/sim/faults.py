@@ -1,42 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every fault the simulation knows: each strikes now and, where it lasts, is undone later."""
+"""Draws faults; and those of links, processes and machines: each is undone later if it lasts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from haagent.core.effects import Effect
-from haagent.core.events import (
-    AwayAsked,
-    ConfirmOffAsked,
-    Event,
-    FailoverAsked,
-    GroupLost,
-    GroupOrdered,
-    MaintenanceAsked,
-    OffProved,
-    ReachChanged,
-    StopAsked,
-    StopKind,
-    SwitchoverAsked,
-)
+from haagent.core.events import StopAsked, StopKind
 from haagent.core.settings import MS, S
-from haagent.core.state import Active
 
+from . import operator_faults, resource_faults  # noqa: F401 - they add their kinds
 from .bmc import Mode
+from .kinds import KINDS, Strike, fault, set_later
 
 if TYPE_CHECKING:
     from .world import World
 
-Strike = Callable[["World", int, int], None]
-"""Strikes that node for so many ns."""
-KINDS: dict[str, Strike] = {}
 
-
-def _fault(strike: Strike) -> Strike:
-    KINDS[strike.__name__] = strike
-    return strike
+SHADOWS_MAX = 100
+"""Faults drawn by effects, in one history: orders alone would draw each other without end."""
 
 
 class Faults:
@@ -44,6 +26,7 @@ class Faults:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.shadows = 0
         mix = world.mix
         if not mix.kinds:
             return
@@ -54,7 +37,9 @@ class Faults:
 
     def _shadow(self, _node: int, _effect: Effect) -> None:
         rng, mix = self.world.rng, self.world.mix
-        if self.world.now_ns >= mix.faults_from_ns and rng.random() < mix.reactive:
+        due = self.world.now_ns >= mix.faults_from_ns and self.shadows < SHADOWS_MAX
+        if due and rng.random() < mix.reactive:
+            self.shadows += 1
             self.world.after(rng.randint(0, rng.choice((5, 100, 600)) * MS), self._strike)
 
     def _strike(self) -> None:
@@ -78,7 +63,7 @@ class Faults:
 # Links.
 
 
-@_fault
+@fault
 def loss(world: World, node: int, for_ns: int) -> None:
     """Some frames of one direction, or of both, get lost."""
     rate = world.rng.choice((0.1, 0.5, 0.9))
@@ -91,7 +76,7 @@ def loss(world: World, node: int, for_ns: int) -> None:
     world.after(for_ns, _no_loss, world, 1 - node)
 
 
-@_fault
+@fault
 def one_way(world: World, node: int, for_ns: int) -> None:
     """One node cannot send, on one link or on all."""
     links = world.network.loss
@@ -105,7 +90,7 @@ def _no_loss(world: World, node: int) -> None:
         link[node] = 0.0
 
 
-@_fault
+@fault
 def partition(world: World, _node: int, for_ns: int) -> None:
     """No frame passes on any link; the carriers stay. Each side may keep its reference."""
     net = world.network
@@ -125,14 +110,14 @@ def _rejoin(world: World) -> None:
         link[0] = link[1] = 0.0
 
 
-@_fault
+@fault
 def lan_split(world: World, _node: int, for_ns: int) -> None:
     """The switches lose each other; the ring lives."""
     world.network.lan_split = True
     world.after(for_ns, _rejoin, world)
 
 
-@_fault
+@fault
 def cable(world: World, node: int, for_ns: int) -> None:
     """One cable is pulled, at one end."""
     link = world.rng.randrange(len(world.mix.links))
@@ -140,7 +125,7 @@ def cable(world: World, node: int, for_ns: int) -> None:
     world.after(for_ns, _plug, world, link, node)
 
 
-@_fault
+@fault
 def isolated(world: World, node: int, for_ns: int) -> None:
     """All cables of a node are pulled."""
     for link in range(len(world.mix.links)):
@@ -152,7 +137,7 @@ def _plug(world: World, link: int, node: int) -> None:
     world.network.set_cable(link, node, up=True)
 
 
-@_fault
+@fault
 def reference_lost(world: World, node: int, for_ns: int) -> None:
     """The reference does not answer one node any more."""
     world.network.reference[node] = False
@@ -163,7 +148,7 @@ def _reference_back(world: World, node: int) -> None:
     world.network.reference[node] = True
 
 
-@_fault
+@fault
 def delay(world: World, _node: int, for_ns: int) -> None:
     """One link takes up to 39 ms, so frames of different links overtake each other."""
     link = world.rng.randrange(len(world.mix.links))
@@ -175,13 +160,13 @@ def _fast(world: World, link: int) -> None:
     world.network.slow[link] = False
 
 
-@_fault
+@fault
 def duplicate(world: World, _node: int, _for_ns: int) -> None:
     """Frames arrive twice, in any order, until the world heals."""
     world.network.duplicate = 0.5
 
 
-@_fault
+@fault
 def foreign_vip(world: World, _node: int, for_ns: int) -> None:
     """Some third machine answers for the addresses."""
     world.network.foreign = True
@@ -195,7 +180,7 @@ def _foreign_gone(world: World) -> None:
 # Processes.
 
 
-@_fault
+@fault
 def kill(world: World, node: int, for_ns: int) -> None:
     """SIGKILL; systemd brings it back, sometimes late."""
     machine = world.machines[node]
@@ -205,7 +190,7 @@ def kill(world: World, node: int, for_ns: int) -> None:
         machine.restart_agent_after(soon_ns if world.rng.random() < 0.7 else for_ns)
 
 
-@_fault
+@fault
 def stop_process(world: World, node: int, for_ns: int) -> None:
     """SIGSTOP, and SIGCONT later."""
     agent = world.machines[node].agent
@@ -214,13 +199,13 @@ def stop_process(world: World, node: int, for_ns: int) -> None:
         world.after(for_ns, agent.cont)
 
 
-@_fault
+@fault
 def pause(world: World, node: int, for_ns: int) -> None:
     """A `systemctl restart`: says that it pauses, and comes back, sometimes late."""
     _end(world, node, StopKind.PAUSE, for_ns)
 
 
-@_fault
+@fault
 def leave(world: World, node: int, for_ns: int) -> None:
     """A `systemctl stop`, and start later."""
     _end(world, node, StopKind.LEAVE, for_ns)
@@ -242,17 +227,17 @@ def _restart_when_gone(world: World, node: int, again_ns: int) -> None:
         world.after(again_ns, _restart_when_gone, world, node, again_ns)
 
 
-@_fault
+@fault
 def loaded(world: World, node: int, for_ns: int) -> None:
     """The agent gets its turns late, by up to 350 ms."""
     world.machines[node].loaded = True
-    world.after(for_ns, _set, world.machines[node], "loaded")
+    world.after(for_ns, set_later, world.machines[node], "loaded")
 
 
 # Machines.
 
 
-@_fault
+@fault
 def freeze(world: World, node: int, for_ns: int) -> None:
     """The whole machine stands still and wakes up later; its card may queue frames."""
     machine = world.machines[node]
@@ -260,13 +245,13 @@ def freeze(world: World, node: int, for_ns: int) -> None:
     world.after(for_ns, machine.thaw)
 
 
-@_fault
+@fault
 def reset(world: World, node: int, _for_ns: int) -> None:
     """A panic, or somebody's finger."""
     world.machines[node].reset("fault")
 
 
-@_fault
+@fault
 def power_loss(world: World, node: int, for_ns: int) -> None:
     """The machine loses its power, its BMC does not; it may come back by itself."""
     world.machines[node].power_off("mains")
@@ -274,22 +259,18 @@ def power_loss(world: World, node: int, for_ns: int) -> None:
         world.after(for_ns, world.machines[node].power_on, "mains")
 
 
-@_fault
+@fault
 def power_loss_with_bmc(world: World, node: int, for_ns: int) -> None:
     """All of it is dark; when the mains come back, the restore policy decides."""
     machine = world.machines[node]
     machine.power_off("mains, BMC too")
     machine.bmc.has_power = False
-    world.after(for_ns, _set, machine.bmc, "has_power", True)  # noqa: FBT003 - the new value
+    world.after(for_ns, set_later, machine.bmc, "has_power", True)  # noqa: FBT003 - the new value
     if world.rng.random() < 0.5:
         world.after(for_ns, machine.power_on, "mains")
 
 
-def _set(target: object, name: str, value: bool = False) -> None:  # noqa: FBT001, FBT002 - the value
-    setattr(target, name, value)
-
-
-# BMCs, disks, resources.
+# BMCs and disks.
 
 
 def _bmc(mode: Mode) -> Strike:
@@ -307,23 +288,23 @@ def _bmc_well(world: World, node: int) -> None:
 
 
 for _mode in (Mode.SLOW, Mode.DEAD, Mode.REFUSES, Mode.LOSES_ANSWER, Mode.DOES_NOTHING):
-    _fault(_bmc(_mode))
+    fault(_bmc(_mode))
 
 
-def _sick(name: str) -> Strike:
+def _disk(name: str) -> Strike:
     def strike(world: World, node: int, for_ns: int) -> None:
         setattr(world.machines[node], name, True)
-        world.after(for_ns, _set, world.machines[node], name)
+        world.after(for_ns, set_later, world.machines[node], name)
 
     strike.__name__ = name
     return strike
 
 
-for _name in ("disk_full", "disk_slow", "start_fails", "stop_fails", "stop_hangs", "group_slow"):
-    _fault(_sick(_name))
+for _name in ("disk_full", "disk_slow"):
+    fault(_disk(_name))
 
 
-@_fault
+@fault
 def record_lost(world: World, node: int, _for_ns: int) -> None:
     """The agent is killed and its file is torn."""
     machine = world.machines[node]
@@ -333,119 +314,8 @@ def record_lost(world: World, node: int, _for_ns: int) -> None:
         machine.restart_agent_after(world.rng.randint(100 * MS, 3 * S))
 
 
-@_fault
+@fault
 def replication_broken(world: World, _node: int, for_ns: int) -> None:
     """The standby's data gets old while the nodes hear each other."""
     world.data.broken = True
-    world.after(for_ns, _set, world.data, "broken")
-
-
-@_fault
-def clients_lost(world: World, node: int, for_ns: int) -> None:
-    """The references are silent for one node, or its interface has no carrier, for a while."""
-    group = world.rng.randrange(len(world.mix.groups))
-    _tell(world, node, ReachChanged(group, reachable=False))
-    world.after(for_ns, _tell, world, node, ReachChanged(group, reachable=True))
-
-
-def _tell(world: World, node: int, event: ReachChanged) -> None:
-    agent = world.machines[node].agent
-    if agent is not None:
-        agent.answer(0, event)
-
-
-@_fault
-def group_lost(world: World, node: int, _for_ns: int) -> None:
-    """A resource goes away under an active, and cannot be put back."""
-    machine = world.machines[node]
-    if machine.agent is None:
-        return
-    for index, group in enumerate(machine.agent.state.groups):
-        if isinstance(group.phase, Active):
-            machine.set_running(index, runs=False)
-            machine.agent.answer(0, GroupLost(index, "gone"))
-
-
-# Operators, who tell the truth.
-
-
-@_fault
-def switchover(world: World, node: int, _for_ns: int) -> None:
-    """A hand-over of one group or of all, asked on any node, sometimes on both at once."""
-    groups = [None, *range(len(world.mix.groups))]
-    for asked in (0, 1) if world.rng.random() < 0.2 else (node,):
-        _ask(world, asked, SwitchoverAsked(1, world.rng.choice(groups)))
-
-
-@_fault
-def maintenance(world: World, node: int, for_ns: int) -> None:
-    """On, and off later, perhaps on the other node."""
-    _ask(world, node, MaintenanceAsked(2, on=True))
-    world.after(for_ns, _ask, world, world.rng.randint(0, 1), MaintenanceAsked(3, on=False))
-
-
-@_fault
-def away(world: World, node: int, for_ns: int) -> None:
-    """A node is put on standby, perhaps from the other one, and taken back later."""
-    _ask(world, world.rng.randint(0, 1), AwayAsked(6, node, on=True))
-    world.after(for_ns, _ask, world, world.rng.randint(0, 1), AwayAsked(6, node, on=False))
-
-
-@_fault
-def order_group(world: World, node: int, for_ns: int) -> None:
-    """A group is stopped or frozen, and let go later, perhaps on the other node."""
-    group = world.rng.randrange(len(world.mix.groups))
-    stopped = GroupOrdered(7, group, "stop"), GroupOrdered(7, group, "start")
-    frozen = GroupOrdered(7, group, "freeze"), GroupOrdered(7, group, "unfreeze")
-    ordered, undone = world.rng.choice((stopped, frozen))
-    _ask(world, node, ordered)
-    world.after(for_ns, _ask, world, world.rng.randint(0, 1), undone)
-
-
-@_fault
-def accept_loss(world: World, node: int, _for_ns: int) -> None:
-    """An operator takes old data rather than none."""
-    _ask(world, node, FailoverAsked(8, None))
-
-
-@_fault
-def confirm_off(world: World, node: int, for_ns: int) -> None:
-    """An operator looks at the peer, now and later, and says that it is off when it is."""
-    for wait_ns in (0, min(for_ns, 2 * S)):
-        world.after(wait_ns, _confirm, world, node)
-
-
-def _confirm(world: World, node: int) -> None:
-    if not world.machines[1 - node].powered:
-        world.counts["operator confirms"] += 1
-        _ask(world, node, ConfirmOffAsked(4, force=world.rng.random() < 0.3))
-
-
-@_fault
-def console_fence(world: World, node: int, for_ns: int) -> None:
-    """An operator cuts the peer's power from the console and shows the agent what he read."""
-    bmc = world.machines[1 - node].bmc
-    if bmc.reachable() and bmc.mode in {Mode.OK, Mode.SLOW}:
-        world.after(bmc.lag_ns(), bmc.act_for_console)
-        world.after(min(for_ns, 2 * S), _prove, world, node)
-        world.after(for_ns, bmc.act_for_console, True)  # noqa: FBT003  # on again
-
-
-def _prove(world: World, node: int) -> None:
-    """Read, and say so a while later, as a process does that has other things to do."""
-    machine = world.machines[node]
-    bmc = world.machines[1 - node].bmc
-    if machine.powered and bmc.reachable() and bmc.says_off():
-        world.counts["console proves"] += 1
-        said_ns = world.rng.choice((0, 20 * MS, 1 * S))
-        world.after(said_ns, _ask, world, node, OffProved(5, machine.local_ns()))
-
-
-def _ask(
-    world: World,
-    node: int,
-    event: Event,
-) -> None:
-    agent = world.machines[node].agent
-    if agent is not None:
-        agent.answer(0, event)
+    world.after(for_ns, set_later, world.data, "broken")

@@ -18,9 +18,10 @@ from haagent.core.settings import MS, S
 
 from .agent import Agent
 from .bmc import Mode
-from .checkers import Violation
-from .faults import KINDS, Faults
+from .faults import Faults
+from .kinds import KINDS
 from .mix import draw
+from .violation import Violation
 from .world import World
 
 BUDGET_NS = 240 * S
@@ -64,7 +65,8 @@ class Operator:
             machine.bmc.mode = Mode.OK
             machine.bmc.has_power = True
             machine.disk_full = machine.disk_slow = machine.group_slow = False
-            machine.start_fails = machine.stop_fails = machine.stop_hangs = False
+            for resource in machine.resources():
+                resource.heal()
             machine.loaded = False
             machine.thaw()
             if machine.agent is not None:
@@ -100,21 +102,30 @@ class Operator:
                 agent.answer(0, GroupOrdered(9, index, "unfreeze"))
             elif group.settings.name in orders.stopped:
                 agent.answer(0, GroupOrdered(9, index, "start"))
-            if group.unreachable:
+            if group.unreachable or group.doubtful:
                 agent.answer(0, ReachChanged(index, reachable=True))
 
 
-def make(seed: int, *, only: tuple[str, ...] | None = None, faults_ns: int | None = None) -> World:
+def make(
+    seed: int,
+    *,
+    only: tuple[str, ...] | None = None,
+    faults_ns: int | None = None,
+    plain: bool = False,
+) -> World:
     """A world at its cold start: both machines together, one late, or one alone.
 
     Args:
         seed: Everything follows from it.
         only: Exactly these faults, for directed tests.
         faults_ns: How long faults strike, instead of what the seed draws.
+        plain: Every group is its address alone, so whoever runs it can be seen.
     """
     mix = draw(seed, tuple(KINDS), only=only)
     if faults_ns is not None:
         mix = replace(mix, heal_ns=mix.faults_from_ns + faults_ns)
+    if plain:
+        mix = replace(mix, plans=tuple(replace(plan, resources=1) for plan in mix.plans))
     world = World(mix)
     rng = world.rng
     first = rng.randint(0, 1)

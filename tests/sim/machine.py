@@ -14,6 +14,7 @@ from .agent import Agent
 from .bmc import Bmc
 from .checkers import Order
 from .mix import LAN
+from .resources import Resource
 
 if TYPE_CHECKING:
     from .world import World
@@ -39,18 +40,19 @@ class Machine:
         self.boot_at_ns = 0
         self.boot_base_ns = 0
         self.off_since_ns = 0
-        self.running: set[int] = set()
         self.agent: Agent | None = None
         self.bmc = Bmc(world, self)
         self.record = Record()
         self.record_boot = 0
         self.disk_full = False
         self.disk_slow = False
-        self.start_fails = False
-        self.stop_fails = False
-        self.stop_hangs = False
         self.group_slow = False
         self.loaded = False
+        self.groups = tuple(
+            tuple(Resource(self, group, index) for index in range(plan.resources))
+            for group, plan in enumerate(world.mix.plans)
+        )
+        """The resources of every group, in the order of their start; the last is its address."""
         self.orders: list[Order] = []
         self.data: dict[int, int] = {}
         """How fresh the data on its disk is, by group."""
@@ -105,7 +107,8 @@ class Machine:
         self.boot += 1
         if self.agent is not None:
             self.agent.die()
-        self.running.clear()
+        for resource in self.resources():
+            resource.runs = False
         self._asleep.clear()
         self._card.clear()
 
@@ -136,8 +139,13 @@ class Machine:
             self.agent.hear(link, frame)
 
     def answers(self, group: int) -> bool:
-        """Whether this machine answers ARP (and its clients) for the group."""
-        return self.powered and not self.frozen and group in self.running
+        """Whether this machine answers ARP for the group."""
+        return self.powered and not self.frozen and self.groups[group][-1].runs
+
+    def serves(self, group: int) -> bool:
+        """Whether the group's clients are served here."""
+        whole = all(resource.runs for resource in self.groups[group])
+        return self.powered and not self.frozen and whole
 
     def freeze(self, *, keeps_frames: bool) -> None:
         """Nothing runs any more, but it is powered and may wake up."""
@@ -180,7 +188,8 @@ class Machine:
             return
         same_boot = self.record_boot == self.boot
         self.orders = [order for order in self.orders if order.durable and same_boot]
-        self.world.note(self.node, "agent starts", f"same_boot={same_boot} found={self.running}")
+        held = [group for group in range(len(self.groups)) if self.holds(group)]
+        self.world.note(self.node, "agent starts", f"same_boot={same_boot} found={held}")
         self.agent = Agent(self.world, self, same_boot=same_boot)
         self.agent.begin()
 
@@ -208,16 +217,13 @@ class Machine:
         self.record_boot = -1
         self.held_terms.clear()
 
-    def set_running(self, group: int, *, runs: bool) -> None:
-        """A group's first resource came up, or its last went down."""
-        if runs == (group in self.running):
-            return
-        self.world.note(self.node, "RUNS" if runs else "down", f"group {group}")
-        if runs:
-            self.running.add(group)
-            self.world.checker.one_holder()
-        else:
-            self.running.discard(group)
+    def resources(self) -> list[Resource]:
+        """Of all groups."""
+        return [resource for group in self.groups for resource in group]
+
+    def holds(self, group: int) -> bool:
+        """Whether anything of the group runs here."""
+        return any(resource.runs for resource in self.groups[group])
 
     def lan_to(self, other: Machine) -> bool:
         """Whether ARP and clients get from one machine to the other."""

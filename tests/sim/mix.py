@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from haagent.core.settings import MS, GroupSettings, LinkSettings, PairSettings, S, Timing
+from haagent.resources.health import Policy
 
 HASH = b"one-and-the-same"
 LAN, RING = 0, 1
@@ -30,6 +31,13 @@ THEMES = (
     ("replication_broken", "replication_broken", "power_loss", "partition", "accept_loss",
      "switchover", "freeze", "leave"),
     ("group_lost", "group_lost", "clients_lost", "start_fails", "away"),
+    ("resource_dies", "resource_dies", "monitor_lies", "start_fails", "stop_fails", "kill",
+     "switchover", "order_group"),
+    ("start_hangs", "start_hangs", "stop_hangs", "start_fails", "stop_fails", "switchover",
+     "power_loss", "order_group"),
+    ("monitor_lies", "monitor_lies", "kill", "pause", "disk_slow", "disk_full", "switchover",
+     "leave", "stop_process"),
+    ("clients_lost", "clients_lost", "clients_lost", "clients_lost", "group_lost", "away"),
 )  # fmt: skip
 """Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
 HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)
@@ -42,11 +50,27 @@ SILENCERS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What a group is made of, and what is borne of it."""
+
+    resources: int
+    """The last one is the group's address."""
+    policy: Policy
+    interval_ns: int
+    """Pause between two looks at a resource."""
+    start_limit_ns: int
+    stop_limit_ns: int
+    """A step that hangs is given up after so long."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mix:
     """One world's constants."""
 
     seed: int
     groups: tuple[GroupSettings, ...]
+    plans: tuple[Plan, ...]
+    """Of each group."""
     timing: Timing
     links: tuple[LinkSettings, ...]
     probe: bool
@@ -79,8 +103,23 @@ def _group(name: str, preferred: int, seed: int) -> GroupSettings:
         preferred,
         failback_after_ns=rng.choice((None, None, 2 * S, 5 * S)),
         max_lag=rng.choice((None, None, 2, 10)),
-        max_moves=rng.choice((4, 6)),
+        max_moves=rng.choice((2, 4, 6)),
         move_window_ns=rng.choice((20, 60)) * S,
+    )
+
+
+def _plan(seed: int) -> Plan:
+    rng = Random(f"plan {seed}")  # noqa: S311 - histories, not secrets
+    return Plan(
+        resources=rng.choice((1, 2, 2, 2, 3)),
+        policy=Policy(
+            failures=rng.choice((1, 2, 3)),
+            restarts=rng.choice((0, 1, 3)),
+            restart_window_ns=rng.choice((10, 60)) * S,
+        ),
+        interval_ns=rng.choice((300, 500, 1000)) * MS,
+        start_limit_ns=rng.choice((1, 3, 8)) * S,
+        stop_limit_ns=rng.choice((1, 3, 8)) * S,
     )
 
 
@@ -103,13 +142,16 @@ def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = No
         strikes = rng.randint(5, 30)
     interval_ns = rng.choice((100, 200, 250, 250)) * MS
     from_ns = rng.choice((0, 3, 10)) * S
-    groups = [_group("web", rng.choice((0, 0, 1)), seed)]
+    preferred = rng.choice((0, 0, 1))
+    groups, plans = [_group("web", preferred, seed)], [_plan(seed)]
     if rng.random() < 0.35:
-        groups.append(_group("data", rng.choice((0, 1, 1)), ~seed))
+        groups.append(_group("data", rng.choice((preferred, 1 - preferred, 1 - preferred)), ~seed))
+        plans.append(_plan(~seed))
     links = (LinkSettings("lan", switched=True), LinkSettings("ring", switched=False))
     return Mix(
         seed=seed,
         groups=tuple(groups),
+        plans=tuple(plans),
         timing=Timing(
             interval_ns=interval_ns,
             suspect_after_ns=max(400 * MS, 2 * interval_ns),

@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fencing import FenceOutcome
-from haagent.core import detector, gates, groups, pair
+from haagent.core import detector, gates, groups, moves, pair
 from haagent.core import step as core
 from haagent.core.effects import DANGEROUS
 from haagent.core.events import (
     Event,
     FenceFinished,
     GroupStarted,
+    GroupStopFailed,
     GroupStopped,
     Persisted,
     VipProbed,
 )
-from haagent.core.settings import MS, S
+from haagent.core.settings import S
 from haagent.core.state import (
     Fenced,
     Fencing,
@@ -33,9 +34,18 @@ from haagent.core.state import (
     Wanting,
 )
 from haagent.core.turn import Turn
+from haagent.resources.health import Health, Nothing
 
-from .bmc import Mode
-from .faults import KINDS
+from . import service
+from .situations import (
+    clock_first,
+    dead_power,
+    late_loops,
+    nothing_starts,
+    one_silence,
+    shaky_clients,
+    stale_record,
+)
 from .world import World
 
 
@@ -232,6 +242,80 @@ def powers_on_too_early() -> Iterator[None]:
 
 
 @contextmanager
+def believes_failed_stops() -> Iterator[None]:
+    """S7 broken: a group whose stop failed counts as stopped."""
+    right = core.step
+
+    def step(state: State, event: Event, now_ns: int) -> Step:
+        if isinstance(event, GroupStopFailed):
+            event = GroupStopped(event.group, event.attempt)
+        return right(state, event, now_ns)
+
+    with _patched(core, "step", step):
+        yield
+
+
+@contextmanager
+def takes_up_what_may_run() -> Iterator[None]:
+    """ADR 0003 broken: monitors are believed when they say that a group runs here already."""
+
+    def found(this: service.Service) -> bool:
+        return this._may_run(0) > 0
+
+    with _patched(service.Service, "found", found):
+        yield
+
+
+@contextmanager
+def moves_without_end() -> Iterator[None]:
+    """A group is moved however often it has been moved already."""
+
+    def restless(_group: Group, _now_ns: int) -> bool:
+        return False
+
+    with _patched(moves, "restless", restless):
+        yield
+
+
+@contextmanager
+def forgets_the_frozen() -> Iterator[None]:
+    """Decides as if no group were frozen."""
+    right = core.step
+
+    def step(state: State, event: Event, now_ns: int) -> Step:
+        thawed = replace(state.orders, frozen=frozenset())
+        done = right(replace(state, orders=thawed), event, now_ns)
+        if done.state.orders == thawed:
+            done = replace(done, state=replace(done.state, orders=state.orders))
+        return done
+
+    with _patched(core, "step", step):
+        yield
+
+
+@contextmanager
+def bears_losses() -> Iterator[None]:
+    """A group that was lost here stays here, as it is."""
+
+    def lost(_turn: Turn, _index: int, _detail: str) -> None:
+        pass
+
+    with _patched(groups, "lost", lost):
+        yield
+
+
+@contextmanager
+def mends_nothing() -> Iterator[None]:
+    """What the monitors say leads to nothing."""
+
+    def judge(health: Health, *_: Any) -> tuple[Health, Nothing]:
+        return health, Nothing()
+
+    with _patched(service, "judge", judge):
+        yield
+
+
+@contextmanager
 def starts_nothing() -> Iterator[None]:
     """Nobody goes first at a joint start: no service, for ever."""
 
@@ -253,35 +337,6 @@ def never_sleeps() -> Iterator[None]:
         yield
 
 
-def dead_power(world: World) -> None:
-    """No BMC ever carries an order out, and the nodes do not hear each other for long."""
-    for machine in world.machines:
-        machine.bmc.mode = Mode.DOES_NOTHING
-    world.after(12 * S, KINDS["partition"], world, 0, 60 * S)
-
-
-def late_loops(world: World) -> None:
-    """Both loops get their turns late, and the links come and go."""
-    rng = world.rng
-    for machine in world.machines:
-        machine.loaded = True
-    for at_s in range(12, 60, 2):
-        for_ns = rng.randint(1100 * MS, 1900 * MS)
-        world.after(at_s * S, KINDS["partition"], world, 0, for_ns)
-        for node in (0, 1):
-            world.after(at_s * S, KINDS["reference_lost"], world, node, for_ns - 200 * MS)
-
-
-def one_silence(world: World) -> None:
-    """The nodes lose each other once."""
-    world.after(12 * S, KINDS["partition"], world, 0, 10 * S)
-
-
-def clock_first(world: World) -> None:
-    """The loop looks at the clock before its queue."""
-    world.clock_first = True
-
-
 @dataclass(frozen=True, slots=True)
 class Sabotage:
     """A break, and the first word of the checker that must see it."""
@@ -297,18 +352,24 @@ class Sabotage:
 SABOTAGES = (
     Sabotage(believes_unknown, "S1", ("bmc_does_nothing", "partition")),
     Sabotage(skips_the_join, "S1", ("partition", "isolated")),
-    Sabotage(no_judging_itself, "justified", ("stop_process", "partition", "loss"), clock_first),
+    Sabotage(no_judging_itself, "justified", ("stop_process",), clock_first, 60 * S),
     Sabotage(ignores_attempts, "durable", ("disk_slow", "disk_full", "switchover")),
     Sabotage(needs_no_promise, "S1", ("switchover", "lan_split")),
     Sabotage(shoots_for_nothing, "S9", ("partition",)),
     Sabotage(shoots_at_once, "S9: both", ("duplicate",), one_silence, 24 * S),
     Sabotage(shoots_without_end, "S10", ("kill",), dead_power, 80 * S),
     Sabotage(shoots_unasked, "justified", ("kill",)),
-    Sabotage(strikes_twice, "one dangerous", ("power_loss", "start_fails")),
+    Sabotage(strikes_twice, "one dangerous", ("power_loss",), nothing_starts, 20 * S),
     Sabotage(strikes_before_reading, "justified", ("duplicate",), late_loops, 60 * S),
     Sabotage(starts_before_the_disk, "durable", ("disk_slow",)),
     Sabotage(repeats_terms, "terms", ("switchover", "power_loss")),
     Sabotage(powers_on_too_early, "power on", ("power_loss", "partition")),
+    Sabotage(believes_failed_stops, "S1", ("stop_fails", "switchover")),
+    Sabotage(takes_up_what_may_run, "S1", ("duplicate",), stale_record, 30 * S),
+    Sabotage(moves_without_end, "moves", ("duplicate",), shaky_clients, 80 * S),
+    Sabotage(forgets_the_frozen, "frozen", ("order_group", "group_lost", "clients_lost")),
+    Sabotage(bears_losses, "liveness: group", ("group_lost",)),
+    Sabotage(mends_nothing, "liveness: group", ("resource_dies",)),
     Sabotage(starts_nothing, "liveness", ("kill",)),
     Sabotage(never_sleeps, "spin", ("kill",)),
 )

@@ -20,7 +20,7 @@ RESOLVED_NS = 2 * S
 
 
 def _lying_world(seed: int, fault: str) -> World:
-    world = make(seed, only=(fault,))
+    world = make(seed, only=(fault,), plain=True)
     world.lies = True
     for machine in world.machines:
         machine.bmc.mode = Mode.LIAR
@@ -50,7 +50,7 @@ def test_two_actives_last_until_frames_get_through() -> None:
         Operator(world).heal()
         world.run_until(world.now_ns + RESOLVED_NS)
         for group in range(len(world.mix.groups)):
-            holders = [m for m in world.machines if m.powered and group in m.running]
+            holders = [m for m in world.machines if m.powered and m.holds(group)]
             assert len(holders) <= 1, world.transcript()
         world.tolerates_two = False
         world.run_until(world.now_ns + 30 * S)

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from .faults import KINDS
 from .history import judge, make, run
+from .kinds import KINDS
 from .runner import run_many
 from .seeds import ONCE_FAILED
 
@@ -23,6 +23,10 @@ PHASES = (
     "group TakingOver peer_off", "group TakingOver yielded", "group Yielded", "distrusted",
     "operator confirms", "effect AbandonFence", "effect PowerOn", "gate fence_delay",
     "gate isolated", "gate still_serving", "gate stalled", "gate maintenance",
+    "resource died", "start hung", "stop hung", "restart in place", "mended in place", "group lost",
+    "monitor says active, it is stopped", "monitor says failed, it is active",
+    "monitor says stopped, it is active", "taken up in pieces", "not taken up, though it may run",
+    "moved by itself", "group restless", "1 active here, some there", "2 active here, none there",
 )  # fmt: skip
 
 

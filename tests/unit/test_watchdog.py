@@ -63,7 +63,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the kernel's device; what it is told by class attributes ends with the test."""
     monkeypatch.setattr(watchdog, "KernelDevice", FakeDevice)
     monkeypatch.setattr(FakeDevice, "has_s", None)
-    monkeypatch.setattr(FakeDevice, "busy", False)  # noqa: FBT003  # a value
+    monkeypatch.setattr(FakeDevice, "busy", False)
 
 
 def listed(folder: Path, *identities: str, no_way_out: bool = False) -> Path:
@@ -136,7 +136,7 @@ def test_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Required: the agent does not run. Preferred: it runs and says why nothing guards it."""
     with pytest.raises(WatchdogError, match="no hardware watchdog"):
         Watchdog(REQUIRED, sysfs=tmp_path).open()
-    monkeypatch.setattr(FakeDevice, "busy", True)  # noqa: FBT003  # a value
+    monkeypatch.setattr(FakeDevice, "busy", True)
     dog = Watchdog(WatchdogSettings(), sysfs=listed(tmp_path, HARDWARE))
     dog.open()
     assert "RuntimeWatchdogSec" in dog.trouble

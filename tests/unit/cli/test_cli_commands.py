@@ -123,7 +123,7 @@ def test_lost_data_has_to_be_accepted_in_words(tmp_path: Path) -> None:
 
 def test_a_switchover_is_shown_as_it_happens(tmp_path: Path) -> None:
     """Each change of a role is a line with its time, in the agent's order; then the end."""
-    told = [
+    told: list[dict[str, object]] = [
         {"group": "web", "node": "alpha", "role": "releasing", "before": "active"},
         {"group": "web", "node": "beta", "role": "active", "before": "taking_over"},
     ]

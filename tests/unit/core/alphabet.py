@@ -349,7 +349,7 @@ def group_letters(index: int) -> list[Happening]:
         ("lost", lambda _: GroupLost(index, "")),
         ("order stop", lambda _: GroupOrdered(1, index, "stop")),
         ("order freeze", lambda _: GroupOrdered(1, index, "freeze")),
-        ("clients lost", lambda _: ReachChanged(index, reachable=False)),
+        ("clients lost", lambda _: ReachChanged(index, reachable=False, doubtful=True)),
     ]
     return [answer(name + suffix, make) for name, make in letters]
 

@@ -53,7 +53,7 @@ from haagent.core.settings import (
     S,
     Timing,
 )
-from haagent.core.state import FenceCause, GroupPhase, PairPhase, Silent
+from haagent.core.state import START_TRIES, FenceCause, GroupPhase, PairPhase, Silent
 from haagent.core.step import deadline_ns, start, step
 from haagent.core.wire import AGE_NEVER_MS, Body, Frame, GroupReport, LinkReport, Role
 
@@ -309,6 +309,11 @@ class Bench:
         self.feed(
             GroupStarted(index, attempt) if ok else GroupStartFailed(index, attempt, "exit 1")
         )
+
+    def does_not_start(self, index: int = 0) -> None:
+        """Every try fails that is made before the peer is asked to take the group."""
+        for _ in range(START_TRIES):
+            self.started(index, ok=False)
 
     def stopped(self, index: int = 0, *, ok: bool = True) -> None:
         """The group's newest stop ends."""

@@ -483,12 +483,16 @@ def starting() -> Bench:
 
 
 def test_start_failed_hands_over() -> None:
-    """A group that does not start here is stopped and left to a peer that can take it."""
+    """A group that does not start here, tried twice, is left to a peer that can take it."""
     bench = starting()
     bench.started(ok=False)
+    assert bench.in_group(Starting).tries == 2
+    bench = starting()
+    bench.does_not_start()
     assert bench.in_group(Releasing).reason is Reason.START_FAILED
     bench.stopped()
-    assert bench.in_group(Blocked).reason is Reason.START_FAILED
+    blocked = bench.in_group(Blocked)
+    assert (blocked.reason, blocked.detail) == (Reason.START_FAILED, "exit 1")
     bench.hear(asking(bench))
     bench.in_group(Yielded)
 
@@ -496,13 +500,34 @@ def test_start_failed_hands_over() -> None:
 def test_start_failed_is_offered_again() -> None:
     """A node that could not hold a group offers itself again after a minute."""
     bench = starting()
-    bench.started(ok=False)
+    bench.does_not_start()
     bench.stopped()
     unable = says(Role.STANDBY, term=1, promotable=False)
     bench.pass_time(START_FAILED_NS - 100 * MS, unable)
     bench.in_group(Blocked)
     bench.pass_time(300 * MS, unable)
     bench.in_group(Wanting)
+
+
+def test_start_failed_outlasts_a_promise() -> None:
+    """It leaves the group to its peer, and still does not offer itself before the minute is over.
+
+    Otherwise a group that starts on neither node would be thrown to and fro without a pause.
+    """
+    bench = starting()
+    bench.does_not_start()
+    wish = asking(bench)
+    bench.hear(wish)
+    bench.stopped()
+    bench.in_group(Yielded)
+    assert bench.beat.groups[0].reason == Reason.START_FAILED
+    active_there = says(Role.ACTIVE, term=wish.attempt_term, held_term=wish.attempt_term)
+    bench.pass_time(START_FAILED_NS - 100 * MS, active_there)
+    assert bench.in_group(Blocked).reason is Reason.START_FAILED
+    assert not bench.beat.groups[0].promotable
+    bench.pass_time(200 * MS, active_there)
+    bench.in_group(Standby)
+    assert bench.beat.groups[0].promotable
 
 
 @pytest.mark.parametrize("why", ["unable", "gone", "maintenance"])
@@ -515,14 +540,14 @@ def test_start_failed_is_retried(why: str) -> None:
         bench.pass_time(450 * MS)
     else:
         bench.ask_maintenance(on=True)
-    bench.started(ok=False)
+    bench.does_not_start()
     bench.in_group(Starting)
-    assert bench.count(StartGroup) == 1
-    bench.pass_time(START_RETRY_NS - 100 * MS)
-    assert bench.count(StartGroup) == 1
-    bench.pass_time(200 * MS)
     assert bench.count(StartGroup) == 2
-    assert bench.in_group(Starting).tries == 2
+    bench.pass_time(START_RETRY_NS - 100 * MS)
+    assert bench.count(StartGroup) == 2
+    bench.pass_time(200 * MS)
+    assert bench.count(StartGroup) == 3
+    assert bench.in_group(Starting).tries == 3
     bench.started()
     bench.in_group(Active)
 
@@ -747,7 +772,7 @@ def test_leaving_ends_a_pending_retry() -> None:
     """A group that waits for its next try is stopped when the agent leaves."""
     bench = starting()
     bench.hear(says(Role.STANDBY, term=1, promotable=False))
-    bench.started(ok=False)
+    bench.does_not_start()
     bench.ask_stop(StopKind.LEAVE)
     bench.in_group(Releasing)
 
@@ -777,3 +802,13 @@ def test_reborn_peer_is_the_same_peer() -> None:
     assert bench.state.view.incarnation == REBORN
     bench.in_group(Standby)
     assert not isinstance(bench.pair, Fenced)
+
+
+def test_a_release_is_durable_from_its_beginning() -> None:
+    """ADR 3: an agent that is killed while it stops the group must not find it "held"."""
+    bench = active()
+    bench.hear(says(Role.STANDBY, term=1))
+    bench.ask_switchover()
+    bench.in_group(Releasing)
+    ((_, record),) = bench.asked(Persist).record.groups
+    assert not record.held

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from core.harness import Bench, active, says, standby
+from dataclasses import replace
+
+from core.harness import Bench, active, promise, says, standby
 from haagent.core.effects import StopGroup
 from haagent.core.events import GroupLost, ReachChanged
 from haagent.core.reasons import Reason
@@ -45,7 +47,7 @@ def test_no_failback() -> None:
     careful = home()
     careful.ask_maintenance(on=True)
     deaf = home()
-    deaf.feed(ReachChanged(0, reachable=False))
+    deaf.feed(ReachChanged(0, reachable=False, doubtful=True))
     for bench in (stranger, never, careful, deaf):
         bench.pass_time(30 * S, ACTIVE, orders_version=0)
         bench.in_group(Standby)
@@ -55,7 +57,7 @@ def test_lost_clients_hand_over() -> None:
     """An active that its clients do not reach gives the group to a peer that can take it."""
     bench = active()
     bench.hear(IDLE)
-    bench.feed(ReachChanged(0, reachable=False))
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
     bench.in_group(Releasing)
 
 
@@ -63,7 +65,7 @@ def test_lost_clients_without_a_peer() -> None:
     """Nobody can take it: it stays, and is handed over when somebody can."""
     bench = active()
     bench.hear(says(Role.BLOCKED, term=1, promotable=False))
-    bench.feed(ReachChanged(0, reachable=False))
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
     bench.pass_time(1 * S, says(Role.BLOCKED, term=1, promotable=False))
     bench.in_group(Active)
     bench.hear(IDLE)
@@ -73,7 +75,7 @@ def test_lost_clients_without_a_peer() -> None:
 def test_unreachable_takes_nothing() -> None:
     """A node that clients do not reach says so, and its peer keeps the group."""
     bench = standby()
-    bench.feed(ReachChanged(0, reachable=False))
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
     bench.pass_time(100 * MS, ACTIVE)
     assert bench.beat.groups[0].reason == Reason.ISOLATED
     bench.feed(ReachChanged(0, reachable=True))
@@ -109,6 +111,57 @@ def _there_and_back(bench: Bench) -> None:
     bench.hear(says(Role.STANDBY, term=asked.term))
 
 
+def test_an_arrival_that_fails_is_a_move() -> None:
+    """A group that came, did not start and left again has changed nodes twice."""
+    bench = active(max_moves=3, move_window_ns=600 * S)
+    bench.hear(IDLE)
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
+    bench.stopped()
+    bench.feed(ReachChanged(0, reachable=True))
+    term = bench.state.groups[0].term
+    bench.hear(says(Role.RELEASING, term=term))
+    bench.hear(promise(bench))
+    bench.persisted()
+    bench.probed()
+    bench.in_group(Starting)
+    bench.hear(IDLE)
+    bench.started(ok=False)
+    bench.in_group(Starting)
+
+
+def test_what_both_lose_moves_nothing() -> None:
+    """A gateway dies for both nodes: the standby does not offer itself from the first sign on."""
+    watching, holding = standby(), active()
+    there = says(Role.ACTIVE, term=1, held_term=1)
+    watching.feed(ReachChanged(0, reachable=True, doubtful=True))
+    watching.pass_time(1 * S, there)
+    (said,) = watching.beat.groups
+    assert (said.promotable, said.reason) == (False, Reason.ISOLATED)
+    watching.feed(ReachChanged(0, reachable=True))
+    watching.pass_time(1 * S, there)
+    assert watching.beat.groups[0].promotable
+    holding.hear(IDLE)
+    holding.feed(ReachChanged(0, reachable=True, doubtful=True))
+    holding.in_group(Active)
+    holding.hear(replace(IDLE, promotable=False, reason=Reason.ISOLATED))
+    holding.feed(ReachChanged(0, reachable=False, doubtful=True))
+    holding.in_group(Active)
+
+
+def test_what_comes_back_for_both_moves_nothing() -> None:
+    """The standby may be sure of it first: a holder whose newest sign is good keeps the group."""
+    bench = active()
+    unable = replace(IDLE, promotable=False, reason=Reason.ISOLATED)
+    bench.hear(unable)
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
+    bench.feed(ReachChanged(0, reachable=False))
+    bench.hear(IDLE)
+    bench.pass_time(1 * S, IDLE)
+    bench.in_group(Active)
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
+    bench.in_group(Releasing)
+
+
 def test_a_restless_group_stays() -> None:
     """After max_moves changes it is mended where it is, until the window is over."""
     bench = active(max_moves=4, move_window_ns=600 * S)
@@ -119,7 +172,7 @@ def test_a_restless_group_stays() -> None:
     bench.feed(GroupLost(0, "gone"))
     bench.in_group(Starting)
     bench.started()
-    bench.feed(ReachChanged(0, reachable=False))
+    bench.feed(ReachChanged(0, reachable=False, doubtful=True))
     bench.pass_time(1 * S, says(Role.STANDBY, term=term))
     bench.in_group(Active)
     stops = bench.count(StopGroup)

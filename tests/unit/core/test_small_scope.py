@@ -31,6 +31,7 @@ from haagent.core.events import Persisted
 from haagent.core.gates import EVIDENCE_OLD_NS, recent_fences
 from haagent.core.settings import S, Timing
 from haagent.core.state import (
+    START_TRIES,
     Active,
     Alive,
     Blocked,
@@ -84,7 +85,7 @@ def both_retry(groups: tuple[str, str]) -> State:
         bench.feed(Persisted(bench.in_group(TakingOver, index).attempt))
         bench.probed(index=index)
     for index in (0, 1):
-        bench.started(index, ok=False)
+        bench.does_not_start(index)
     return bench.state
 
 
@@ -141,7 +142,7 @@ def _group(phase: GroupPhase, now_ns: int) -> Hashable:
         case TakingOver():
             more = (phase.grant, phase.persisted, phase.probed)
         case Starting():
-            more = (phase.attempt is None, phase.retry_ns > now_ns)
+            more = (phase.attempt is None, phase.retry_ns > now_ns, phase.tries >= START_TRIES)
         case Releasing():
             more = phase.reason
         case Blocked():

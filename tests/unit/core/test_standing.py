@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from core.harness import Bench, active, says, silent, standby, taking_over
-from haagent.core.effects import Fence, Manage, Persist, Record, StartGroup, StopGroup
+from haagent.core.effects import Fence, Manage, Persist, Record, StandBy, StartGroup, StopGroup
 from haagent.core.events import AwayAsked, FailoverAsked, GroupLost, GroupOrdered, SwitchoverAsked
 from haagent.core.orders import Orders
 from haagent.core.reasons import Reason
@@ -25,6 +25,7 @@ from haagent.core.wire import Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
 IDLE = says(Role.STANDBY, term=1)
+UNABLE = says(Role.STANDBY, term=1, promotable=False)
 
 
 def order(bench: Bench, what: str, request: int = 7) -> None:
@@ -90,10 +91,20 @@ def test_orders_of_an_unknown_group_stay() -> None:
 
 def test_orders_survive_a_restart() -> None:
     """A new agent keeps to them, and leaves a frozen group's resources alone at once."""
-    orders = Orders(4, away=(False, True), frozen=frozenset({"web"}))
+    orders = Orders(4, away=(False, True), frozen=frozenset({"web"}), stopped=frozenset({"web"}))
     bench = Bench(record=Record(orders=orders))
     assert bench.state.orders == orders
     assert bench.asked(Manage) == Manage(0, on=False)
+    assert bench.asked(StandBy) == StandBy(0, on=False)
+
+
+def test_a_stopped_group_has_no_replica_either() -> None:
+    """Stopped by an operator nothing of the group runs on either node; started, all of it."""
+    bench = standby()
+    order(bench, "stop")
+    assert bench.asked(StandBy) == StandBy(0, on=False)
+    order(bench, "start", request=8)
+    assert bench.asked(StandBy) == StandBy(0, on=True)
 
 
 # A node on standby.
@@ -200,6 +211,47 @@ def test_frozen_stays_as_it_is() -> None:
     assert bench.count(StopGroup) == 1  # That of the beginning.
     order(bench, "unfreeze", request=8)
     assert bench.asked(Manage) == Manage(0, on=True)
+
+
+def failing() -> Bench:
+    """An active whose group was lost, does not start again, and can be taken by nobody else."""
+    bench = active()
+    bench.hear(UNABLE)
+    bench.feed(GroupLost(0, "nginx died"))
+    bench.does_not_start()
+    bench.in_group(Starting)
+    return bench
+
+
+def test_stopped_while_it_does_not_start() -> None:
+    """A group that fails to start again and again is stopped when that is ordered."""
+    bench = failing()
+    order(bench, "stop")
+    bench.in_group(Releasing)
+    bench.stopped()
+    bench.pass_time(120 * S, UNABLE)
+    assert bench.in_group(Standby)
+
+
+def test_frozen_is_not_started_again() -> None:
+    """What failed to start is left alone until the group is looked after again."""
+    bench = failing()
+    starts = bench.count(StartGroup)
+    order(bench, "freeze")
+    bench.pass_time(120 * S, UNABLE)
+    assert bench.count(StartGroup) == starts
+    order(bench, "unfreeze", request=8)
+    assert bench.count(StartGroup) == starts + 1
+
+
+def test_frozen_while_it_starts() -> None:
+    """A start that was under way may end; if it fails, the group stays all the same."""
+    bench = failing()
+    bench.pass_time(6 * S, UNABLE)
+    order(bench, "freeze")
+    bench.hear(IDLE)
+    bench.started(ok=False)
+    bench.in_group(Starting)
 
 
 def test_frozen_is_not_taken_over() -> None:

@@ -443,23 +443,35 @@ def test_a_sign_during_the_start_of_others_is_kept() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        (Condition.STOPPED, False),
-        (Condition.STANDBY, False),
-        (Condition.ACTIVE, True),
-        (Condition.FAILED, True),
-    ],
-)
-def test_found_touches_nothing(condition: Condition, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """A group is found if one resource of it serves or may."""
+@pytest.mark.parametrize("other", list(Condition))
+def test_found_is_what_runs_for_certain(other: Condition) -> None:
+    """All of it must be ACTIVE; a look touches nothing."""
 
     async def scene() -> None:
         bench = Bench()
-        bench.b.condition = condition
-        assert await bench.runner.found() is expected
+        bench.set_all(Condition.ACTIVE)
+        bench.b.condition = other
+        assert await bench.runner.found() is (other is Condition.ACTIVE)
         assert bench.done() == ""
+
+    play(scene)
+
+
+def test_resume_leaves_everything_as_it_is() -> None:
+    """A frozen group is looked at and not mended, until it is looked after again."""
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.set_all(Condition.ACTIVE)
+        bench.c.condition = Condition.STOPPED
+        bench.runner.manage(on=False)
+        await bench.runner.resume()
+        await until(lambda: set(bench.runner.readings) == {"a", "b", "c"})
+        assert bench.runner.readings["c"].condition is Condition.STOPPED
+        assert bench.done() == ""
+        bench.runner.manage(on=True)
+        await until(lambda: bench.c.condition is Condition.ACTIVE)
+        await bench.runner.stop()
 
     play(scene)
 
@@ -579,7 +591,7 @@ def test_whatever_happens_nothing_overlaps(seed: int) -> None:
     async def scene() -> None:
         bench = Bench(Policy(failures=chance.choice([1, 2]), restarts=2))
         for _ in range(60):
-            operation = chance.choice(["start", "stop", "found"])
+            operation = chance.choice(["start", "stop", "found", "resume"])
             task = asyncio.create_task(getattr(bench.runner, operation)())
             for fake in bench.fakes:
                 fake.fails = {a for a in ("start", "stop") if chance.random() < 0.1}

@@ -232,28 +232,53 @@ def test_what_becomes_known_is_told(bench: Bench) -> None:
     play(bench, scene)
 
 
-def test_what_runs_is_found(bench: Bench) -> None:
-    """A held group is found, a replica that stands by is none."""
+def test_what_certainly_runs_is_found(bench: Bench) -> None:
+    """A group without addresses: all of it must be seen to run, a replica that stands by is not."""
 
     async def scene() -> None:
         assert await bench.services.found() == frozenset()
+        bench.app.touch()
+        assert await bench.services.found() == frozenset()
         bench.agent.become("unpromoted")
         assert await bench.services.found() == frozenset()
-        bench.app.touch()
+        bench.agent.become("promoted")
         assert await bench.services.found() == {0}
+        bench.agent.do("monitor", "exit 1")
+        assert await bench.services.found() == frozenset()
+        bench.agent.behave("monitor")
 
     play(bench, scene)
 
 
-def test_what_cannot_be_told_in_time_may_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No heartbeat leaves before this is known, so a monitor that hangs is not waited for."""
+def test_what_cannot_be_told_in_time_is_not_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S1: it is stopped rather than taken up without a grant; and no heartbeat waits for it."""
     monkeypatch.setattr(services, "FOUND_S", 0.2)
+    bench.app.touch()
+    bench.agent.become("promoted")
     bench.agent.do("monitor", "exec sleep 60")
 
     async def scene() -> None:
         begun_s = time.monotonic()
-        assert await bench.services.found() == {0}
+        assert await bench.services.found() == frozenset()
         assert time.monotonic() - begun_s < LIMIT_S / 2
         bench.agent.behave("monitor")
+
+    play(bench, scene)
+
+
+def test_a_frozen_group_is_taken_up_as_it_is(bench: Bench) -> None:
+    """An agent that restarts starts nothing that the operator has stopped by hand."""
+    bench.agent.become("promoted")
+
+    async def scene() -> None:
+        bench.services.manage(0, on=False)
+        await bench.services.start(0)
+        await until(lambda: _condition(bench, "app") is Condition.STOPPED)
+        assert not bench.app.exists()
+        assert bench.agent.role == "promoted"
+        bench.services.manage(0, on=True)
+        await until(lambda: any(isinstance(event, GroupLost) for event in bench.events))
 
     play(bench, scene)
