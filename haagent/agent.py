@@ -27,7 +27,8 @@ from haagent.core.events import (
     StopAsked,
     StopKind,
 )
-from haagent.core.state import HOLDING, State, Step
+from haagent.core.phases import HOLDING
+from haagent.core.state import State, Step
 from haagent.core.step import deadline_ns, start, step
 from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, encode_body
 from haagent.durable import DurableRecord
@@ -119,9 +120,10 @@ class Agent:
         await self._control.start()
         try:
             code = await self._done
+            # Nothing feeds it from here on.
+            self._watchdog.close(disarm=not self._holding)
             if self._leaves:
                 await self._edges.services.retire()
-            self._watchdog.close(disarm=not self._holding)
             return code
         finally:
             self._watchdog.close(disarm=False)

@@ -90,6 +90,7 @@ def _record(body: dict[str, object]) -> Record:
         groups=tuple((str(name), GroupRecord(**fields)) for name, fields in groups),
         fences_ns=tuple(int(at_ns) for at_ns in fences),
         orders=_orders(body["orders"]),
+        owes_power=body.get("owes_power") is True,
     )
 
 

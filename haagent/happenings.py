@@ -7,18 +7,17 @@ from collections.abc import Iterator
 
 from fencing import FenceOutcome
 from haagent.core.events import Event, FenceFinished
-from haagent.core.state import (
+from haagent.core.phases import (
     HOLDING,
     Active,
     Assessing,
     Blocked,
     Fencing,
-    Group,
     GroupPhase,
-    State,
     Stuck,
     Yielded,
 )
+from haagent.core.state import Group, State
 from haagent.hooks import Happening, Occasion
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from haagent.core.effects import Fence, PowerOn
 from haagent.core.events import Event, FenceFinished, PowerOnFinished
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Alive,
     Fenced,
@@ -20,11 +20,10 @@ from haagent.core.state import (
     Grant,
     Silent,
     Starting,
-    State,
-    Step,
     Suspect,
     TakingOver,
 )
+from haagent.core.state import State, Step
 
 KEPT_MAX = 200
 """Records in memory and, by rewriting at the start, in the file."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from haagent.core.effects import Record
-from haagent.core.state import Active, State
+from haagent.core.phases import Active
+from haagent.core.state import State
 from haagent.core.wire import Role
 from haagent.hooks import Happening, Occasion
 

@@ -15,19 +15,9 @@ from haagent.core.detector import silence_ns
 from haagent.core.gates import configuration_agrees, standing_reasons
 from haagent.core.moves import restless
 from haagent.core.operator import peer_hears_us
+from haagent.core.phases import HOLDING, Active, Alive, Blocked, Left, Silent, Starting, Unheard
 from haagent.core.reasons import Reason
-from haagent.core.state import (
-    HOLDING,
-    Active,
-    Alive,
-    Blocked,
-    Group,
-    Left,
-    Silent,
-    Starting,
-    State,
-    Unheard,
-)
+from haagent.core.state import Group, State
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links.linkset import LinkState as PathState
 from haagent.resources import Condition, Reading

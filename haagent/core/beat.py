@@ -8,24 +8,23 @@ from typing import assert_never
 from haagent.core.events import StopKind
 from haagent.core.gates import barred
 from haagent.core.operator import PAUSE_MS, all_stopped
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS
-from haagent.core.state import (
+from haagent.core.phases import (
+    HOLDING,
     Active,
     Assessing,
     Blocked,
-    Group,
     GroupPhase,
-    LinkState,
     Releasing,
     Standby,
     Starting,
-    State,
     Stuck,
     TakingOver,
     Wanting,
     Yielded,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS
+from haagent.core.state import Group, LinkState, State
 from haagent.core.wire import AGE_NEVER_MS, Body, GroupReport, LinkReport, Role
 
 
@@ -68,6 +67,8 @@ def not_promotable(state: State, group: Group) -> Reason | None:
         return Reason.ISOLATED
     if (bar := barred(state, group)) is not None:
         return bar
+    if not group.standby_ready and not isinstance(group.phase, HOLDING):
+        return Reason.STANDBY_NOT_READY
     if isinstance(group.phase, Standby) and state.now_ns < group.phase.handed_over_until_ns:
         return Reason.HANDED_OVER
     return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum, auto
 
+from haagent.core import freshness
 from haagent.core.effects import Manage, StandBy
 from haagent.core.events import PeerHeard
 from haagent.core.orders import Orders
@@ -118,6 +119,7 @@ def _note(turn: Turn, event: PeerHeard) -> None:
     turn.set(links=tuple(links), view=view, pause_until_ns=pause_until_ns)
     if newest:
         _obey(turn, view)
+        freshness.hear(turn, view)
 
 
 def _obey(turn: Turn, view: View) -> None:

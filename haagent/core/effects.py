@@ -19,6 +19,10 @@ class GroupRecord:
     """The node held the group in this term and has not released it."""
     held_term: int
     """The last term in which this node held the group."""
+    peer_term: int = 0
+    """The last term in which the peer was heard to hold it."""
+    peer_position: int = -1
+    """How fresh its data was then, as far as it told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Record:
     groups: tuple[tuple[str, GroupRecord], ...] = ()
     fences_ns: tuple[int, ...] = ()
     orders: Orders = field(default_factory=Orders)
+    owes_power: bool = False
+    """The peer's power-off was ordered here, and it has not been given back."""
 
 
 @dataclass(frozen=True, slots=True)

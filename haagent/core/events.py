@@ -228,6 +228,17 @@ class PositionRead:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbyRead:
+    """How what runs of a group on the node that does not hold it is."""
+
+    group: int
+    ready: bool
+    """It could be promoted; True where there is nothing of the kind."""
+    escaped: bool = False
+    """It serves, against all orders."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReachChanged:
     """Whether the group's clients reach this node."""
 
@@ -280,6 +291,7 @@ Event = (
     | GroupOrdered
     | FailoverAsked
     | PositionRead
+    | StandbyRead
     | ReachChanged
     | StopAsked
 )

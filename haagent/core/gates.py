@@ -9,20 +9,11 @@ from dataclasses import replace
 from haagent.core.detector import silence_ns
 from haagent.core.effects import GatherEvidence
 from haagent.core.events import EvidenceGathered
+from haagent.core.freshness import too_old
+from haagent.core.phases import Blocked, FenceCause, Standby, Stuck, Wanting, Yielded
 from haagent.core.reasons import Reason
 from haagent.core.settings import PairSettings, S
-from haagent.core.state import (
-    Blocked,
-    Evidence,
-    FenceCause,
-    Group,
-    LinkState,
-    Standby,
-    State,
-    Stuck,
-    Wanting,
-    Yielded,
-)
+from haagent.core.state import Evidence, Group, LinkState, State
 from haagent.core.turn import Turn
 from haagent.core.wire import Role
 
@@ -100,21 +91,9 @@ def barred(state: State, group: Group) -> Reason | None:
         return Reason.GROUP_FROZEN
     if orders.away[state.settings.me]:
         return Reason.NODE_STANDBY
-    if not group.accept_loss and _too_old(state, group):
+    if too_old(state, group):
         return Reason.DATA_TOO_OLD
     return None
-
-
-def _too_old(state: State, group: Group) -> bool:
-    """Our data is further behind than allowed what the peer last said of its own.
-
-    A position of ours that nobody can tell counts as too old where the peer told one.
-    """
-    limit, view = group.settings.max_lag, state.view
-    theirs = view.group(group.settings.name) if view else None
-    if limit is None or theirs is None or theirs.position < 0:
-        return False
-    return group.position < 0 or theirs.position - group.position > limit
 
 
 def gainable(state: State, group: Group) -> bool:

@@ -13,12 +13,10 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from haagent.core import moves
-from haagent.core.effects import Persist, ProbeVip, StartGroup, StopGroup
+from haagent.core.effects import Persist, ProbeVip, StartGroup
 from haagent.core.events import StopKind
 from haagent.core.gates import barred, configuration_agrees
-from haagent.core.reasons import Reason
-from haagent.core.settings import S
-from haagent.core.state import (
+from haagent.core.phases import (
     START_TRIES,
     Active,
     Alive,
@@ -26,36 +24,32 @@ from haagent.core.state import (
     Blocked,
     Fenced,
     Grant,
-    Group,
     Left,
     Proof,
     Releasing,
     Standby,
     Starting,
-    State,
     Stuck,
     TakingOver,
     Wanting,
     Yielded,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import Group, State
+from haagent.core.stops import order_stop, release
 from haagent.core.turn import Turn
 from haagent.core.wire import GroupReport, Role
 
 WANT_NS = 5 * S
 """An asking that got no promise for so long is closed and asked anew."""
-HAND_OVER_NS = 5 * S
-"""For so long after a hand-over the other node goes first."""
 START_RETRY_NS = 5 * S
 START_RETRY_MAX_NS = 60 * S
 """Pauses between two tries to start a group here, when nobody else could; they double."""
-STOP_RETRY_NS = 1 * S
-"""A stop that failed may succeed when a client has let go; the stop budget bounds the trying."""
 TAKE_OVER_NS = 10 * S
 """A disk that takes longer than this to write a hundred bytes has failed."""
 BLOCKED_NS = 5 * S
 """Pause before a group that could not be taken over is tried again."""
-START_FAILED_NS = 60 * S
-"""Pause before a node that could not hold a group offers itself again."""
 
 
 def advance(turn: Turn, index: int) -> None:
@@ -84,12 +78,12 @@ def advance(turn: Turn, index: int) -> None:
                 term = turn.group(index).term
                 turn.enter(index, Stuck(term, phase.attempt, turn.now_ns))
             elif phase.retry_ns is not None and turn.now_ns >= phase.retry_ns:
-                again = replace(phase, attempt=_stop(turn, index), retry_ns=None)
+                again = replace(phase, attempt=order_stop(turn, index), retry_ns=None)
                 turn.enter(index, again)
         case Stuck():
             if turn.now_ns >= phase.retry_ns:
                 retry_ns = turn.now_ns + turn.timing.stop_budget_ns
-                turn.enter(index, Stuck(phase.term, _stop(turn, index), retry_ns))
+                turn.enter(index, Stuck(phase.term, order_stop(turn, index), retry_ns))
         case Blocked():
             if not _promise(turn, index) and turn.now_ns >= phase.retry_ns:
                 turn.enter(index, Standby())
@@ -129,23 +123,6 @@ def take_over(turn: Turn, index: int, grant: Grant, term: int) -> None:
     turn.emit(Persist(attempt, turn.state.record))
     if not forced:
         turn.emit(ProbeVip(index, attempt))
-
-
-def release(turn: Turn, index: int, reason: Reason | None = None, detail: str = "") -> None:
-    """Stop the group here; the term stays ours until everything was seen stopped."""
-    group = turn.group(index)
-    assert isinstance(group.phase, Active | Starting)
-    attempt = _stop(turn, index)
-    until_ns = turn.now_ns + turn.timing.stop_budget_ns
-    turn.enter(index, Releasing(group.phase.term, attempt, until_ns, reason, detail))
-    # Not only when all of it is stopped: an agent killed then must not find it "held" (ADR 3).
-    turn.persist()
-
-
-def _stop(turn: Turn, index: int) -> int:
-    attempt = turn.attempt()
-    turn.emit(StopGroup(index, attempt))
-    return attempt
 
 
 def _next_term(turn: Turn, index: int) -> int:
@@ -266,7 +243,7 @@ def _starting(turn: Turn, index: int, phase: Starting) -> None:
     state, waits = turn.state, phase.attempt is None
     ended = state.stopping is StopKind.LEAVE
     ended = ended or turn.group(index).settings.name in state.orders.stopped
-    if _superseded(state, index, phase.term) or (waits and ended):
+    if _superseded(state, index, phase.term) or ended:
         release(turn, index)
     elif _frozen(turn, index):
         return  # It is neither mended nor moved; what was begun may end.
@@ -325,17 +302,10 @@ def _superseded(state: State, index: int, term: int) -> bool:
     return (theirs.term, state.settings.me) > (term, state.settings.peer)
 
 
-def stop_failed(turn: Turn, index: int) -> None:
-    """It still runs: tried again until the stop budget is over; then this node is Stuck (S7)."""
-    phase = turn.group(index).phase
-    if isinstance(phase, Assessing | Releasing):
-        turn.enter(index, replace(phase, retry_ns=turn.now_ns + STOP_RETRY_NS))
-
-
 def started(turn: Turn, index: int, term: int) -> None:
     """Everything of the group runs here and its clients can reach it."""
     assert isinstance(turn.group(index).phase, Starting)
-    turn.enter(index, Active(term, turn.now_ns), accept_loss=False)
+    turn.enter(index, Active(term, turn.now_ns), accept_loss_until_ns=0, gave_up=False)
 
 
 def lost(turn: Turn, index: int, detail: str) -> None:
@@ -358,21 +328,6 @@ def hand_over_or_retry(turn: Turn, index: int, detail: str) -> None:
     else:
         turn.enter(index, Starting(phase.term, None, turn.now_ns, detail=detail))
     turn.set(wake_ns=turn.now_ns)
-
-
-def stopped(turn: Turn, index: int) -> None:
-    """Everything of the group was seen stopped here."""
-    phase = turn.group(index).phase
-    moves_ns = moves.one_more(turn, index)
-    if isinstance(phase, Releasing) and phase.reason is not None:
-        blocked = Blocked(phase.reason, phase.detail, turn.now_ns + START_FAILED_NS)
-        turn.enter(index, blocked, moves_ns=moves_ns)
-    elif isinstance(phase, Releasing | Stuck):
-        turn.enter(index, Standby(turn.now_ns + HAND_OVER_NS), moves_ns=moves_ns)
-    else:
-        turn.enter(index, Standby())
-    turn.set(wake_ns=turn.now_ns)
-    turn.persist()
 
 
 def blocked(turn: Turn, index: int, reason: Reason, detail: str) -> None:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from haagent.core.state import Alive, Group
+from haagent.core.phases import Alive
+from haagent.core.state import Group
 from haagent.core.turn import Turn
 
 
@@ -13,7 +14,9 @@ def comes_home(turn: Turn, index: int) -> bool:
     after_ns = group.settings.failback_after_ns
     if after_ns is None or group.settings.preferred != state.settings.me:
         return False
-    if state.orders.maintenance or group.unreachable or restless(group, turn.now_ns):
+    if state.orders.maintenance or restless(group, turn.now_ns):
+        return False
+    if group.unreachable or group.gave_up or not group.standby_ready:
         return False
     assert isinstance(state.pair, Alive)
     return turn.now_ns - max(group.since_ns, state.pair.since_ns) >= after_ns

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from haagent.core import groups
+from haagent.core import groups, stops
 from haagent.core.effects import AbandonFence, Exit, GatherEvidence, Reply
 from haagent.core.events import (
     ConfirmOffAsked,
@@ -15,24 +15,23 @@ from haagent.core.events import (
 )
 from haagent.core.gates import barred, configuration_agrees
 from haagent.core.pair import IN_FLIGHT_NS
-from haagent.core.reasons import Reason
-from haagent.core.settings import S
-from haagent.core.state import (
+from haagent.core.phases import (
     HOLDING,
     Active,
     Alive,
     Fenced,
     Fencing,
-    Group,
     PoweringOn,
     Proof,
     Releasing,
     Standby,
     Starting,
-    State,
     TakingOver,
     Wanting,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import Group, State
 from haagent.core.turn import Turn
 from haagent.core.wire import AGE_NEVER_MS, Role
 from haagent.core.wishes import Confirming, Switchover
@@ -41,7 +40,9 @@ SWITCHOVER_NS = 30 * S
 """A hand-over that takes longer is reported as still running."""
 SWITCHOVERS_MAX = 16
 STOP_BUDGET_NS = 30 * S
-"""An agent that is told to end does so within this, whatever hangs."""
+STOP_MARGIN_NS = 5 * S
+"""An agent that is told to end does so within the first, or within the groups' stop budget and the
+second, whatever hangs."""
 PAUSE_MS = 10_000
 """How long the peer waits for the agent that takes up the running groups."""
 PAUSE_BEATS = 4
@@ -81,7 +82,7 @@ def switchover_asked(turn: Turn, event: SwitchoverAsked) -> None:
         if to_me:
             groups.want(turn, index, switchover=True)
         else:
-            groups.release(turn, index)
+            stops.release(turn, index)
 
 
 def peer_role(state: State, index: int) -> Role | None:
@@ -237,7 +238,8 @@ def stop_asked(turn: Turn, event: StopAsked) -> None:
     """The first word holds, except that leaving outranks pausing."""
     if turn.state.stopping in {StopKind.LEAVE, event.kind}:
         return
-    turn.set(stopping=event.kind, stop_by_ns=turn.now_ns + STOP_BUDGET_NS)
+    budget_ns = max(STOP_BUDGET_NS, turn.timing.stop_budget_ns + STOP_MARGIN_NS)
+    turn.set(stopping=event.kind, stop_by_ns=turn.now_ns + budget_ns, stopping_since_ns=turn.now_ns)
 
 
 def settle_stopping(turn: Turn) -> None:
@@ -253,7 +255,7 @@ def settle_stopping(turn: Turn) -> None:
         for group in state.groups
     )
     if state.stopping is StopKind.PAUSE:
-        announced_ns = state.stop_by_ns - STOP_BUDGET_NS + PAUSE_BEATS * turn.timing.interval_ns
+        announced_ns = state.stopping_since_ns + PAUSE_BEATS * turn.timing.interval_ns
         done = overdue or (not busy and turn.now_ns >= announced_ns)
     else:
         done = overdue or (not busy and all_stopped(state) and _peer_took_over(turn))

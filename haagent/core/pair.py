@@ -17,9 +17,7 @@ from haagent.core.gates import (
     leaves_first_shot,
     recent_fences,
 )
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Alive,
     FenceCause,
@@ -33,12 +31,14 @@ from haagent.core.state import (
     Releasing,
     Silent,
     Starting,
-    State,
     Stuck,
     Suspect,
     TakingOver,
     Unheard,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S
+from haagent.core.state import State
 from haagent.core.turn import Turn
 from haagent.core.wire import Role
 
@@ -133,6 +133,7 @@ def power_on_finished(turn: Turn, event: PowerOnFinished) -> None:
         return
     if event.ok or phase.tries >= POWER_ON_TRIES_MAX:
         turn.pair(Unheard(turn.now_ns, fenced_ns=phase.fenced_ns))
+        turn.persist()  # Nothing is owed any more.
     else:
         retry_ns = turn.now_ns + turn.timing.power_on_retry_ns
         turn.pair(replace(phase, attempt=None, retry_ns=retry_ns))
@@ -225,9 +226,9 @@ def _fence(turn: Turn, cause: FenceCause) -> None:
     recent = recent_fences(turn.state, turn.now_ns)
     turn.set(fences_ns=(*recent, turn.now_ns))
     attempt = turn.attempt()
+    turn.pair(Fencing(turn.now_ns, attempt, cause))
     turn.persist()
     turn.emit(Fence(attempt))
-    turn.pair(Fencing(turn.now_ns, attempt, cause))
 
 
 def _fenced(turn: Turn, phase: Fenced) -> None:

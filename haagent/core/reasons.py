@@ -36,6 +36,7 @@ class Reason(IntEnum):
     NODE_STANDBY = 25
     DATA_TOO_OLD = 26
     TOO_MANY_MOVES = 27
+    STANDBY_NOT_READY = 28
 
     @property
     def code(self) -> str:
@@ -75,6 +76,7 @@ _TEXTS = {
     Reason.GROUP_FROZEN: "an operator froze the group: it stays as it is",
     Reason.NODE_STANDBY: "an operator put this node on standby",
     Reason.DATA_TOO_OLD: "this node's data is too far behind the peer's",
+    Reason.STANDBY_NOT_READY: "what the standby runs of the group is not as it should be",
     Reason.TOO_MANY_MOVES: "the group has changed nodes too often; it stays where it is",
 }
 assert set(_TEXTS) == set(Reason)

@@ -9,13 +9,20 @@ from typing import Any
 from haagent.core import detector
 from haagent.core.effects import Reply
 from haagent.core.events import AwayAsked, FailoverAsked, GroupOrdered, MaintenanceAsked
+from haagent.core.gates import barred
 from haagent.core.operator import peer_role
 from haagent.core.orders import Orders
-from haagent.core.state import Alive, Blocked, Group, Standby, State, Wanting, Yielded
+from haagent.core.phases import Alive, Blocked, Standby, Wanting, Yielded
+from haagent.core.reasons import Reason
+from haagent.core.settings import S
+from haagent.core.state import Group, State
 from haagent.core.turn import Turn
 from haagent.core.wire import Role
 
+ACCEPT_LOSS_NS = 600 * S
+"""An operator's word about lost data is for the failover at hand, not for the next one."""
 _MAY_ACCEPT = (Standby, Wanting, Yielded, Blocked)
+_ACCEPTABLE = (None, Reason.DATA_TOO_OLD)
 
 
 def maintenance_asked(turn: Turn, event: MaintenanceAsked) -> None:
@@ -75,15 +82,22 @@ def failover_asked(turn: Turn, event: FailoverAsked) -> None:
     wanted = range(len(state.groups)) if event.group is None else [event.group]
     waiting = [i for i in wanted if isinstance(state.groups[i].phase, _MAY_ACCEPT)]
     served = [i for i in waiting if peer_role(state, i) is Role.ACTIVE]
+    bars = [bar for i in waiting if (bar := barred(state, state.groups[i])) not in _ACCEPTABLE]
     if not waiting:
         message = "refused: the group runs here, or is about to"
     elif served and isinstance(state.pair, Alive):
         message = "refused: the peer is alive and serves; use switchover, or fence it first"
+    elif bars:
+        message = f"refused: {bars[0].text}"
     else:
         for index in waiting:
             turn.set(groups=_accepting(turn.state, index), wake_ns=turn.now_ns)
         names = ", ".join(turn.group(index).settings.name for index in waiting)
-        message = f"{names}: lost data is accepted; it starts as soon as the peer is proved off"
+        limit_min = ACCEPT_LOSS_NS // (60 * S)
+        message = (
+            f"{names}: lost data is accepted for {limit_min} minutes; "
+            "it starts as soon as the peer is proved off"
+        )
         turn.emit(Reply(event.request, ok=True, message=message))
         return
     turn.emit(Reply(event.request, ok=False, message=message))
@@ -91,5 +105,6 @@ def failover_asked(turn: Turn, event: FailoverAsked) -> None:
 
 def _accepting(state: State, index: int) -> tuple[Group, ...]:
     groups = list(state.groups)
-    groups[index] = replace(groups[index], accept_loss=True)
+    until_ns = state.now_ns + ACCEPT_LOSS_NS
+    groups[index] = replace(groups[index], accept_loss_until_ns=until_ns)
     return tuple(groups)

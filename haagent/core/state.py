@@ -1,263 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Everything a node knows, as one frozen value; a phase holds only what is true in it."""
+"""Everything a node knows, as one frozen value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from haagent.core.effects import Effect, GroupRecord, Record
 from haagent.core.events import StopKind
 from haagent.core.orders import Orders
-from haagent.core.reasons import Reason
+from haagent.core.phases import (
+    Active,
+    Fenced,
+    Fencing,
+    GroupPhase,
+    PairPhase,
+    PoweringOn,
+    Proof,
+    Starting,
+    TakingOver,
+)
 from haagent.core.settings import GroupSettings, PairSettings
 from haagent.core.wire import Body, GroupReport, Role
 from haagent.core.wishes import Confirming, Switchover
-
-
-class Proof(StrEnum):
-    """What says that the peer is off (S2 b and c)."""
-
-    HARDWARE = "hardware"
-    CONSOLE = "console"
-    """Read back by the same devices, on an operator's order: the power is his to give back."""
-    OPERATOR = "operator"
-    FORCED = "forced"
-    """The operator's word against live evidence."""
-
-    @property
-    def by_device(self) -> bool:
-        """Whether a fence device answers for it, which can be caught lying (S8)."""
-        return self in {Proof.HARDWARE, Proof.CONSOLE}
-
-
-class Grant(StrEnum):
-    """What allows a group to be started here (S2)."""
-
-    YIELDED = "yielded"
-    """The peer promised, to this very attempt, not to start it (S2 a and d)."""
-    LEFT = "left"
-    """The peer stopped everything and went away (S2 a)."""
-    PEER_OFF = "peer_off"
-    """The peer was proved off (S2 b and c)."""
-
-
-class FenceCause(StrEnum):
-    """Why the peer is shot."""
-
-    SILENCE = "silence"
-    ALONE = "alone"
-    """Never heard since the start, and lone_start_after is over (S5)."""
-    ASKED = "asked"
-    """It cannot stop a group and asks for it (S7)."""
-
-
-# Phases of the pair: what is known of the peer.
-
-
-@dataclass(frozen=True, slots=True)
-class Unheard:
-    """Not heard since this agent started, or since its power was given back (S5)."""
-
-    since_ns: int
-    fenced_ns: int | None = None
-    """When the hardware proved it off, if we gave it its power back since."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """Heard, and it hears us or did so in this incarnation."""
-
-    since_ns: int
-    fence_retry_ns: int = 0
-    """A fence that the peer itself asked for is not tried before this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """Silent for longer than suspect_after; evidence is being gathered."""
-
-    since_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Silent for longer than dead_after, and a gate says no."""
-
-    since_ns: int
-    cause: FenceCause
-    reasons: tuple[Reason, ...] = ()
-    retry_ns: int = 0
-    """No fence before this."""
-    clear_ns: int | None = None
-    """Since when no other gate says no: from then the second node waits for the first (S9)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fencing:
-    """The power-off is ordered."""
-
-    since_ns: int
-    attempt: int
-    cause: FenceCause
-
-
-@dataclass(frozen=True, slots=True)
-class Fenced:
-    """The peer is proved off."""
-
-    since_ns: int
-    proof: Proof
-    read_ns: int
-    """Since when: frames heard later than this are of a living peer (S8)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoweringOn:
-    """The takeover is over, the peer gets its power back; its being off is no proof any more."""
-
-    since_ns: int
-    fenced_ns: int
-    attempt: int | None
-    """None between two tries."""
-    tries: int
-    retry_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """The peer stopped all groups, said so, and its agent ended."""
-
-    since_ns: int
-
-
-PairPhase = Unheard | Alive | Suspect | Silent | Fencing | Fenced | PoweringOn | Left
-
-
-# Phases of a group on this node.
-
-
-@dataclass(frozen=True, slots=True)
-class Assessing:
-    """Leftovers of an earlier run are being removed (S5)."""
-
-    attempt: int
-    until_ns: int
-    retry_ns: int | None = None
-    """When to try again to stop it; None while a try is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """Not running here."""
-
-    handed_over_until_ns: int = 0
-    """After a hand-over: until then the peer goes first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanting:
-    """Asks the peer for a promise; only the answer to this attempt counts (S4)."""
-
-    attempt: int
-    term: int
-    switchover: bool
-    until_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Not running here, and not to be started before retry_ns, for a named reason."""
-
-    reason: Reason
-    detail: str
-    retry_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Yielded:
-    """Promised the peer not to start it while that attempt of that incarnation stands."""
-
-    incarnation: int
-    attempt: int
-    term: int
-    pause: Blocked | None = None
-    """It had a reason not to start it, which outlasts the promise."""
-
-
-@dataclass(frozen=True, slots=True)
-class TakingOver:
-    """Has a grant; the term is being made durable and the addresses probed meanwhile."""
-
-    grant: Grant
-    attempt: int
-    term: int
-    until_ns: int
-    """A disk or a probe that has not answered by then has failed."""
-    persisted: bool = False
-    probed: bool = False
-
-
-START_TRIES = 2
-"""Tries to start a group here before the peer is asked to take it: the first may have met what the
-group's end on the other node had left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Starting:
-    """Resources are being started in a durable term."""
-
-    term: int
-    attempt: int | None
-    """None: waits for its next try."""
-    retry_ns: int = 0
-    tries: int = 0
-    detail: str = ""
-    """Why the last try failed."""
-
-    @property
-    def failing(self) -> bool:
-        """It was tried often enough, and waits."""
-        return self.attempt is None and self.tries >= START_TRIES
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """Holds the group."""
-
-    term: int
-    since_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Releasing:
-    """Stopping: addresses first, then resources in reverse."""
-
-    term: int
-    attempt: int
-    until_ns: int
-    reason: Reason | None = None
-    """Set when the group could not be held: it is then blocked here for a while."""
-    detail: str = ""
-    retry_ns: int | None = None
-    """When to try again to stop it; None while a try is under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Could not be stopped: asks to be fenced and goes on trying (S7)."""
-
-    term: int
-    attempt: int
-    retry_ns: int
-
-
-GroupPhase = (
-    Assessing | Standby | Wanting | Yielded | TakingOver | Starting | Active | Releasing
-    | Stuck | Blocked
-)  # fmt: skip
-HOLDING = (Assessing, Starting, Active, Releasing, Stuck)
-"""Phases in which resources of the group may run on this node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +37,18 @@ class Group:
     since_ns: int = 0
     position: int = -1
     """How fresh our data is; -1 when the group has none, or nobody can tell."""
-    accept_loss: bool = False
-    """An operator wants it started although its data is too old."""
+    peer_term: int = 0
+    """The last term in which the peer was heard to hold it."""
+    peer_position: int = -1
+    """How fresh the peer's data was by then, as far as it told; -1 when it never did."""
+    accept_loss_until_ns: int = 0
+    """Until then it is started although its data is too old, as an operator wants."""
     unreachable: bool = False
     """Its clients do not reach us: references are silent, or its interface has no carrier."""
+    standby_ready: bool = True
+    """What a standby runs of it is as it should be, if there is anything."""
+    gave_up: bool = False
+    """It could not be held here the last time, and has not been held here since."""
     doubtful: bool = False
     """The first sign of that: what both nodes lose at once is no reason to move the group."""
     moves_ns: tuple[int, ...] = ()
@@ -367,9 +139,12 @@ class State:
     fence_ready: bool | None = None
     fence_detail: str = ""
     orders: Orders = field(default_factory=Orders)
+    position_kept_ns: int = 0
+    """When the peer's positions were last made durable."""
     confirming: Confirming | None = None
     switchovers: tuple[Switchover, ...] = ()
     stopping: StopKind | None = None
+    stopping_since_ns: int = 0
     stop_by_ns: int = 0
     exited: bool = False
     refusals: tuple[tuple[str, int], ...] = ()
@@ -379,20 +154,26 @@ class State:
     def record(self) -> Record:
         """What must survive this process."""
         return Record(
-            groups=tuple(
-                (
-                    group.settings.name,
-                    GroupRecord(group.term, isinstance(group.phase, _RESUMABLE), group.held_term),
-                )
-                for group in self.groups
-            ),
+            groups=tuple((group.settings.name, _record(group)) for group in self.groups),
             fences_ns=self.fences_ns,
             orders=self.orders,
+            owes_power=isinstance(self.pair, Fencing | PoweringOn)
+            or (isinstance(self.pair, Fenced) and self.pair.proof is Proof.HARDWARE),
         )
 
 
 _RESUMABLE = (TakingOver, Starting, Active)
 """What a new process may take up when it finds the addresses still here."""
+
+
+def _record(group: Group) -> GroupRecord:
+    return GroupRecord(
+        group.term,
+        held=isinstance(group.phase, _RESUMABLE),
+        held_term=group.held_term,
+        peer_term=group.peer_term,
+        peer_position=group.peer_position,
+    )
 
 
 @dataclass(frozen=True, slots=True)

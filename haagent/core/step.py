@@ -33,9 +33,9 @@ anything.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
-from haagent.core import beat, detector, gates, groups, operator, pair, standing
+from haagent.core import beat, detector, gates, groups, operator, pair, standing, stops
 from haagent.core.effects import Beat, GroupRecord, Manage, Record, StandBy, StartGroup, StopGroup
 from haagent.core.events import (
     AwayAsked,
@@ -61,29 +61,29 @@ from haagent.core.events import (
     PositionRead,
     PowerOnFinished,
     ReachChanged,
+    StandbyRead,
     StopAsked,
     SwitchoverAsked,
     VipProbed,
     VipProbeFailed,
 )
-from haagent.core.reasons import Reason
-from haagent.core.settings import PairSettings
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Alive,
     Assessing,
-    Group,
     GroupPhase,
-    LinkState,
+    PairPhase,
+    PoweringOn,
     Releasing,
     Starting,
-    State,
-    Step,
     Stuck,
     Suspect,
     TakingOver,
     Unheard,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import PairSettings
+from haagent.core.state import Group, LinkState, State, Step
 from haagent.core.turn import Turn
 
 
@@ -117,7 +117,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             incarnation=incarnation,
             now_ns=now_ns,
             beat_ns=now_ns,
-            pair=Unheard(now_ns),
+            pair=_first_phase(record, now_ns, same_boot=same_boot),
             groups=(),
             links=tuple(LinkState() for _ in settings.links),
             quiet_from_ns=now_ns,
@@ -141,13 +141,28 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             phase = Assessing(attempt, now_ns + settings.timing.stop_budget_ns)
             turn.emit(StopGroup(index, attempt))
         held_term = known.term if known.held else known.held_term
-        entry = Group(group, phase, known.term, held_term, now_ns)
+        entry = Group(
+            group,
+            phase,
+            known.term,
+            held_term,
+            now_ns,
+            peer_term=known.peer_term,
+            peer_position=known.peer_position,
+        )
         turn.set(groups=(*turn.state.groups, entry))
         if group.name in turn.state.orders.frozen:
             turn.emit(Manage(index, on=False))
         if group.name in turn.state.orders.stopped:
             turn.emit(StandBy(index, on=False))
     return Step(turn.state, tuple(turn.effects))
+
+
+def _first_phase(record: Record, now_ns: int, *, same_boot: bool) -> PairPhase:
+    """An agent that died with the peer off owes it its power; to one that is on it does nothing."""
+    if same_boot and record.owes_power and record.fences_ns:
+        return PoweringOn(now_ns, record.fences_ns[-1], None, 0, now_ns)
+    return Unheard(now_ns)
 
 
 def step(state: State, event: Event, now_ns: int) -> Step:
@@ -216,22 +231,31 @@ def _take(turn: Turn, event: Event) -> None:
             standing.ordered(turn, event)
         case FailoverAsked():
             standing.failover_asked(turn, event)
-        case PositionRead():
-            _change(turn, event.group, position=event.position)
-        case ReachChanged():
-            unreachable = not event.reachable
-            _change(turn, event.group, unreachable=unreachable, doubtful=event.doubtful)
+        case PositionRead() | StandbyRead() | ReachChanged():
+            _known_of_group(turn, event)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:
             assert_never(event)
 
 
-def _change(turn: Turn, index: int, **changes: Any) -> None:
-    """A fact about a group that is no phase of it."""
-    groups = list(turn.state.groups)
-    groups[index] = replace(groups[index], **changes)
-    turn.set(groups=tuple(groups))
+def _known_of_group(turn: Turn, event: PositionRead | StandbyRead | ReachChanged) -> None:
+    """Facts about a group that are no phase of it."""
+    changed = list(turn.state.groups)
+    group = changed[event.group]
+    match event:
+        case PositionRead():
+            group = replace(group, position=event.position)
+        case StandbyRead():
+            group = replace(group, standby_ready=event.ready)
+        case ReachChanged():
+            group = replace(group, unreachable=not event.reachable, doubtful=event.doubtful)
+        case _:
+            assert_never(event)
+    changed[event.group] = group
+    turn.set(groups=tuple(changed))
+    if isinstance(event, StandbyRead) and event.escaped:
+        stops.escaped(turn, event.group)
 
 
 def _link_changed(turn: Turn, event: LinkChanged) -> None:
@@ -286,9 +310,9 @@ def _stop_answered(turn: Turn, event: GroupStopped | GroupStopFailed) -> None:
     if not isinstance(phase, Assessing | Releasing | Stuck) or phase.attempt != event.attempt:
         return  # S4
     if isinstance(event, GroupStopped):
-        groups.stopped(turn, event.group)
+        stops.stopped(turn, event.group)
     else:
-        groups.stop_failed(turn, event.group)
+        stops.stop_failed(turn, event.group)
 
 
 def _beat(turn: Turn, before: State) -> None:

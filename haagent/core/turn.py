@@ -8,8 +8,9 @@ from operator import attrgetter
 from typing import Any
 
 from haagent.core.effects import DANGEROUS, Effect, Persist
+from haagent.core.phases import GroupPhase, PairPhase
 from haagent.core.settings import Timing
-from haagent.core.state import Group, GroupPhase, PairPhase, State
+from haagent.core.state import Group, State
 
 _NAMES = tuple(field.name for field in fields(State))
 _PLACES = {name: place for place, name in enumerate(_NAMES)}

@@ -9,8 +9,7 @@ from fencing import FenceOutcome
 from haagent.core.effects import DANGEROUS, Effect, Fence, PowerOn, StartGroup
 from haagent.core.events import Event, FenceFinished, PeerHeard, StopKind
 from haagent.core.pair import FENCED_HOLD_NS
-from haagent.core.settings import S
-from haagent.core.state import (
+from haagent.core.phases import (
     Alive,
     FenceCause,
     Fencing,
@@ -18,13 +17,13 @@ from haagent.core.state import (
     Silent,
     Standby,
     Starting,
-    State,
-    Step,
     TakingOver,
     Wanting,
     Yielded,
 )
-from haagent.core.wire import Body, Frame
+from haagent.core.settings import S
+from haagent.core.state import State, Step
+from haagent.core.wire import Body, Frame, Role
 
 from .bmc import Shot
 from .moves import Moves
@@ -58,6 +57,8 @@ class Ear:
         self.newest = -1
         self.heard_ns: int | None = None
         self.body: Body | None = None
+        self.told: dict[str, tuple[int, int]] = {}
+        """Of each group: the last term in which the peer held it, and its best position then."""
 
     def counts(self, frame: Frame) -> bool:
         """Whether the frame is a sign of life: not a replay, of an incarnation that echoed us."""
@@ -78,7 +79,18 @@ class Ear:
         self.counters[frame.link] = frame.counter
         if frame.counter > self.newest:
             self.newest, self.body = frame.counter, frame.body
+            self._note_positions(frame.body)
         self.heard_ns = max(self.heard_ns or 0, event.heard_ns)
+
+    def _note_positions(self, body: Body) -> None:
+        for report in body.groups:
+            if report.role is not Role.ACTIVE:
+                continue
+            term, best = self.told.get(report.name, (0, -1))
+            if report.term > term and report.position >= 0:
+                best = report.position
+            if report.term >= term:
+                self.told[report.name] = (report.term, max(best, report.position))
 
 
 class Checker:
@@ -239,6 +251,8 @@ class Checker:
         """The first order after a proof: a second try, or a node that leaves, waits for nothing."""
         off_ns = self.off_ns[agent.machine.node]
         if off_ns is None:
+            if any(order.incarnation != agent.incarnation for order in agent.machine.orders):
+                return  # What an agent of this boot switched off, the next one switches on.
             raise Violation("power on: the peer was never proved off")
         if isinstance(before.pair, PoweringOn) or state.stopping is StopKind.LEAVE:
             return
@@ -266,13 +280,16 @@ class Checker:
 
     @staticmethod
     def _fresh(agent: Agent, before: State, index: int) -> None:
-        """Too old data is not started, unless an operator took the loss on himself."""
-        group, view = before.groups[index], before.view
+        """Too old data is not started, unless an operator took the loss on himself.
+
+        Judged by all that this agent heard, also of a holder that did not know its position later.
+        """
+        group = before.groups[index]
         limit = group.settings.max_lag
-        theirs = view.group(group.settings.name) if view else None
-        if limit is None or theirs is None or group.accept_loss:
+        term, position = agent.ear.told.get(group.settings.name, (0, -1))
+        if limit is None or before.now_ns < group.accept_loss_until_ns or group.held_term > term:
             return
-        lag = theirs.position - agent.machine.data.get(index, 0)
+        lag = position - agent.machine.data.get(index, 0)
         if lag > limit:
             raise Violation(f"data: {group.settings.name} starts {lag} behind")
 

@@ -41,6 +41,7 @@ class Data:
         for machine in machines:
             if machine.agent is not None:
                 for group in self.groups:
-                    position = machine.data.get(group, 0)
+                    known = not machine.position_unknown
+                    position = machine.data.get(group, 0) if known else -1
                     machine.agent.answer(0, PositionRead(group, position))
         self.world.after(EVERY_NS, self._tick)

@@ -319,3 +319,11 @@ def replication_broken(world: World, _node: int, for_ns: int) -> None:
     """The standby's data gets old while the nodes hear each other."""
     world.data.broken = True
     world.after(for_ns, set_later, world.data, "broken")
+
+
+@fault
+def position_unknown(world: World, node: int, for_ns: int) -> None:
+    """The command that tells how fresh the data is fails, as when the database is down."""
+    machine = world.machines[node]
+    machine.position_unknown = True
+    world.after(for_ns, set_later, machine, "position_unknown")

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from haagent.core.events import Event, StopKind, SwitchoverAsked
 from haagent.core.moves import restless
-from haagent.core.settings import MS
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Assessing,
-    Group,
     Releasing,
     Standby,
     Starting,
-    State,
     Stuck,
     TakingOver,
     Wanting,
 )
+from haagent.core.settings import MS
+from haagent.core.state import Group, State
 from haagent.core.wire import Role
 
 from .violation import Violation

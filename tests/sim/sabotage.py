@@ -21,24 +21,16 @@ from haagent.core.events import (
     Persisted,
     VipProbed,
 )
+from haagent.core.phases import Fenced, Fencing, Grant, TakingOver, Unheard, Wanting
 from haagent.core.settings import S
-from haagent.core.state import (
-    Fenced,
-    Fencing,
-    Grant,
-    Group,
-    State,
-    Step,
-    TakingOver,
-    Unheard,
-    Wanting,
-)
+from haagent.core.state import Group, State, Step
 from haagent.core.turn import Turn
 from haagent.resources.health import Health, Nothing
 
 from . import service
 from .situations import (
     clock_first,
+    database_dies_first,
     dead_power,
     late_loops,
     nothing_starts,
@@ -278,6 +270,20 @@ def moves_without_end() -> Iterator[None]:
 
 
 @contextmanager
+def trusts_the_unknown() -> Iterator[None]:
+    """Holds data to what the peer said last, and to nothing if that was "unknown"."""
+
+    def too_old(state: State, group: Group) -> bool:
+        limit, theirs = group.settings.max_lag, state.view and state.view.group(group.settings.name)
+        if limit is None or not theirs or theirs.position < 0:
+            return False
+        return theirs.position - group.position > limit
+
+    with _patched(gates, "too_old", too_old):
+        yield
+
+
+@contextmanager
 def forgets_the_frozen() -> Iterator[None]:
     """Decides as if no group were frozen."""
     right = core.step
@@ -367,6 +373,7 @@ SABOTAGES = (
     Sabotage(believes_failed_stops, "S1", ("stop_fails", "switchover")),
     Sabotage(takes_up_what_may_run, "S1", ("duplicate",), stale_record, 30 * S),
     Sabotage(moves_without_end, "moves", ("duplicate",), shaky_clients, 80 * S),
+    Sabotage(trusts_the_unknown, "data", ("duplicate",), database_dies_first, 40 * S),
     Sabotage(forgets_the_frozen, "frozen", ("order_group", "group_lost", "clients_lost")),
     Sabotage(bears_losses, "liveness: group", ("group_lost",)),
     Sabotage(mends_nothing, "liveness: group", ("resource_dies",)),

@@ -73,6 +73,14 @@ def shaky_clients(world: World) -> None:
         world.after(at_s * S, KINDS["clients_lost"], world, turn % 2, 3 * S)
 
 
+def database_dies_first(world: World) -> None:
+    """Nothing is copied for a while; then each node's database dies, and then the node."""
+    world.after(12 * S, KINDS["replication_broken"], world, 0, 60 * S)
+    for turn, at_s in enumerate((22, 34)):
+        world.after(at_s * S, KINDS["position_unknown"], world, turn, 20 * S)
+        world.after((at_s + 3) * S, KINDS["power_loss"], world, turn, 20 * S)
+
+
 def clock_first(world: World) -> None:
     """The loop looks at the clock before its queue, and agents are stopped again and again."""
     world.clock_first = True

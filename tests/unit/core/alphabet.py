@@ -31,6 +31,7 @@ from haagent.core.events import (
     PersistFailed,
     PowerOnFinished,
     ReachChanged,
+    StandbyRead,
     StopAsked,
     StopKind,
     SwitchoverAsked,
@@ -38,8 +39,7 @@ from haagent.core.events import (
     VipProbeFailed,
 )
 from haagent.core.gates import EVIDENCE_OLD_NS, fence_reasons
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Assessing,
     FenceCause,
@@ -50,13 +50,13 @@ from haagent.core.state import (
     Releasing,
     Silent,
     Starting,
-    State,
-    Step,
     Stuck,
     Suspect,
     TakingOver,
     Wanting,
 )
+from haagent.core.settings import MS, S
+from haagent.core.state import State, Step
 from haagent.core.step import deadline_ns, step
 from haagent.core.wire import Frame, GroupReport, Role
 
@@ -349,6 +349,7 @@ def group_letters(index: int) -> list[Happening]:
         ("lost", lambda _: GroupLost(index, "")),
         ("order stop", lambda _: GroupOrdered(1, index, "stop")),
         ("order freeze", lambda _: GroupOrdered(1, index, "freeze")),
+        ("replica escaped", lambda _: StandbyRead(index, ready=False, escaped=True)),
         ("clients lost", lambda _: ReachChanged(index, reachable=False, doubtful=True)),
     ]
     return [answer(name + suffix, make) for name, make in letters]

@@ -27,6 +27,7 @@ from haagent.core.events import (
     Event,
     EvidenceGathered,
     FenceFinished,
+    GroupOrdered,
     GroupStarted,
     GroupStartFailed,
     GroupStopFailed,
@@ -44,6 +45,7 @@ from haagent.core.events import (
     VipProbed,
 )
 from haagent.core.gates import fence_reasons
+from haagent.core.phases import START_TRIES, FenceCause, GroupPhase, PairPhase, Silent
 from haagent.core.reasons import Reason
 from haagent.core.settings import (
     MS,
@@ -53,7 +55,6 @@ from haagent.core.settings import (
     S,
     Timing,
 )
-from haagent.core.state import START_TRIES, FenceCause, GroupPhase, PairPhase, Silent
 from haagent.core.step import deadline_ns, start, step
 from haagent.core.wire import AGE_NEVER_MS, Body, Frame, GroupReport, LinkReport, Role
 
@@ -420,3 +421,8 @@ def asking(bench: Bench, *, attempt: int = 1, **changes: Any) -> GroupReport:
         attempt_incarnation=bench.incarnation,
     )
     return replace(wish, **changes)
+
+
+def order(bench: Bench, what: str, request: int = 7) -> None:
+    """An operator stops, starts, freezes or unfreezes the group."""
+    bench.feed(GroupOrdered(request, 0, what))  # type: ignore[arg-type]  # a word of the four

@@ -8,9 +8,7 @@ import pytest
 from core.harness import HASH, MINE, THEIRS, Bench, active, asking, promise, says, standby
 from haagent.core.beat import body, role
 from haagent.core.effects import Beat
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Assessing,
     Blocked,
@@ -24,6 +22,8 @@ from haagent.core.state import (
     Wanting,
     Yielded,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S
 from haagent.core.wire import AGE_NEVER_MS, Frame, Role, cluster_id, decode, encode
 
 ROLES: list[tuple[GroupPhase, Role]] = [

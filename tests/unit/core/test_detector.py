@@ -8,9 +8,9 @@ import pytest
 from core.harness import MINE, REBORN, THEIRS, Bench, asking, fencing, says, silent, standby
 from haagent.core.detector import PAUSE_NS_MAX, RETIRED_MAX, STALL_MEMORY_NS, silence_ns
 from haagent.core.effects import Fence, GatherEvidence
+from haagent.core.phases import Alive, Silent, Standby, Suspect, Unheard, Yielded
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
-from haagent.core.state import Alive, Silent, Standby, Suspect, Unheard, Yielded
 from haagent.core.wire import Refusal, Role
 
 

@@ -13,9 +13,10 @@ from fencing import FenceOutcome
 from haagent.core.effects import Fence, GatherEvidence, PowerOn
 from haagent.core.events import EvidenceGathered, LinkChanged, StopKind
 from haagent.core.gates import EVIDENCE_BUDGET_NS, EVIDENCE_OLD_NS, connected
+from haagent.core.phases import FenceCause, Fencing, Silent, Suspect
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S, Timing
-from haagent.core.state import FenceCause, Fencing, Silent, State, Suspect
+from haagent.core.state import State
 from haagent.core.wire import Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)

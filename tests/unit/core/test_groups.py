@@ -42,17 +42,8 @@ from haagent.core.events import (
     StopKind,
     VipProbed,
 )
-from haagent.core.groups import (
-    BLOCKED_NS,
-    HAND_OVER_NS,
-    START_FAILED_NS,
-    START_RETRY_NS,
-    TAKE_OVER_NS,
-    WANT_NS,
-)
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.groups import BLOCKED_NS, START_RETRY_NS, TAKE_OVER_NS, WANT_NS
+from haagent.core.phases import (
     Active,
     Alive,
     Assessing,
@@ -67,6 +58,9 @@ from haagent.core.state import (
     Wanting,
     Yielded,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S
+from haagent.core.stops import HAND_OVER_NS, START_FAILED_NS
 from haagent.core.wire import GroupReport, Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)

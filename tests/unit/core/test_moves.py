@@ -8,9 +8,9 @@ from dataclasses import replace
 from core.harness import Bench, active, promise, says, standby
 from haagent.core.effects import StopGroup
 from haagent.core.events import GroupLost, ReachChanged
+from haagent.core.phases import Active, Releasing, Standby, Starting, Wanting
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
-from haagent.core.state import Active, Releasing, Standby, Starting, Wanting
 from haagent.core.wire import Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)

@@ -9,8 +9,7 @@ from core.harness import Bench, active, fencing, says, silent, standby, taking_o
 from haagent.core.effects import AbandonFence, Fence, PowerOn
 from haagent.core.operator import PROOF_FRESH_NS
 from haagent.core.pair import IN_FLIGHT_NS
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Alive,
     Fenced,
@@ -21,6 +20,7 @@ from haagent.core.state import (
     TakingOver,
     Unheard,
 )
+from haagent.core.settings import MS, S
 from haagent.core.wire import Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)

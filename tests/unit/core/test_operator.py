@@ -45,9 +45,7 @@ from haagent.core.operator import (
     SWITCHOVERS_MAX,
     peer_hears_us,
 )
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS, S
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Fenced,
     Fencing,
@@ -60,6 +58,8 @@ from haagent.core.state import (
     Unheard,
     Wanting,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S, Timing
 from haagent.core.step import deadline_ns
 from haagent.core.wire import GroupReport, Role
 from haagent.core.wishes import Switchover
@@ -596,3 +596,27 @@ def promise_of(attempt: int, term: int) -> GroupReport:
     return says(
         Role.YIELDED, attempt=attempt, attempt_term=term, attempt_incarnation=MINE, term=term
     )
+
+
+def test_leaving_takes_as_long_as_a_stop_may() -> None:
+    """A database that shuts down for a minute, as configured, is not left half stopped."""
+    bench = active(timing=Timing(stop_budget_ns=120 * S))
+    there = says(Role.STANDBY, term=1)
+    bench.hear(there)
+    bench.ask_stop()
+    bench.pass_time(90 * S, there)
+    bench.in_group(Releasing)
+    assert not bench.state.exited
+    bench.stopped()
+    bench.pass_time(2 * S, there)
+    assert bench.state.exited
+
+
+def test_leaving_ends_a_start_that_is_under_way() -> None:
+    """What is being started is stopped at once, rather than left in the middle."""
+    bench = taking_over()
+    bench.persisted()
+    bench.probed()
+    bench.in_group(Starting)
+    bench.ask_stop()
+    bench.in_group(Releasing)

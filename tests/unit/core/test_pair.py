@@ -17,9 +17,7 @@ from haagent.core.effects import (
 )
 from haagent.core.events import FenceFinished, PowerOnFinished
 from haagent.core.pair import FENCED_HOLD_NS, IN_FLIGHT_NS, POWER_ON_TRIES_MAX, REBOOT_NS
-from haagent.core.reasons import Reason
-from haagent.core.settings import MS, S, Timing
-from haagent.core.state import (
+from haagent.core.phases import (
     Active,
     Alive,
     Blocked,
@@ -37,6 +35,8 @@ from haagent.core.state import (
     TakingOver,
     Unheard,
 )
+from haagent.core.reasons import Reason
+from haagent.core.settings import MS, S, Timing
 from haagent.core.step import deadline_ns
 from haagent.core.wire import Role
 
@@ -586,3 +586,37 @@ def test_failover_of_two_groups() -> None:
     bench.persisted()
     bench.in_group(Starting, 1)
     bench.in_group(TakingOver, 0)
+
+
+# An agent that ended while the peer was off.
+
+
+def test_power_that_is_owed_is_given_back_by_the_next_agent() -> None:
+    """An agent died after it had the peer switched off: nobody else would switch it on again."""
+    record = fencing().asked(Persist).record
+    assert record.owes_power
+    bench = Bench(record=record, same_boot=True)
+    bench.pass_time(2 * S)
+    assert bench.count(PowerOn) == 1
+    bench.finish_power_on()
+    bench.in_pair(Unheard)
+    assert not bench.asked(Persist).record.owes_power
+    bench.reborn(says(Role.STANDBY))
+    bench.in_pair(Alive)
+    assert not bench.state.distrusted
+
+
+def test_power_is_owed_within_one_boot_only() -> None:
+    """After a reboot of this node the peer's power is a person's, or another shot's, affair."""
+    record = fencing().asked(Persist).record
+    bench = Bench(record=record, same_boot=False)
+    bench.pass_time(1 * S)
+    assert bench.count(PowerOn) == 0
+
+
+def test_nothing_is_owed_where_nothing_was_ordered() -> None:
+    """An ordinary record, and one of a peer that was given its power back."""
+    assert not standby().state.record.owes_power
+    bench = failed_over()
+    bench.finish_power_on()
+    assert not bench.state.record.owes_power

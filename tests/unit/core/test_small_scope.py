@@ -29,8 +29,7 @@ from haagent.core.detector import silence_ns
 from haagent.core.effects import Beat, Effect, Reply
 from haagent.core.events import Persisted
 from haagent.core.gates import EVIDENCE_OLD_NS, recent_fences
-from haagent.core.settings import S, Timing
-from haagent.core.state import (
+from haagent.core.phases import (
     START_TRIES,
     Active,
     Alive,
@@ -41,11 +40,12 @@ from haagent.core.state import (
     Silent,
     Standby,
     Starting,
-    State,
     Suspect,
     TakingOver,
     Wanting,
 )
+from haagent.core.settings import S, Timing
+from haagent.core.state import State
 from haagent.core.wire import Role
 
 TABLE = Path(__file__).parents[2] / "transitions.txt"

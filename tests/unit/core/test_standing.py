@@ -5,32 +5,18 @@ from __future__ import annotations
 
 import pytest
 
-from core.harness import Bench, active, says, silent, standby, taking_over
+from core.harness import Bench, active, order, says, silent, standby, taking_over
 from haagent.core.effects import Fence, Manage, Persist, Record, StandBy, StartGroup, StopGroup
-from haagent.core.events import AwayAsked, FailoverAsked, GroupLost, GroupOrdered, SwitchoverAsked
+from haagent.core.events import AwayAsked, GroupLost, GroupOrdered, SwitchoverAsked
 from haagent.core.orders import Orders
+from haagent.core.phases import Active, Blocked, Fenced, Releasing, Standby, Starting, Wanting
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
-from haagent.core.state import (
-    Active,
-    Blocked,
-    Fenced,
-    Releasing,
-    Standby,
-    Starting,
-    TakingOver,
-    Wanting,
-)
 from haagent.core.wire import Role
 
 ACTIVE = says(Role.ACTIVE, term=1, held_term=1)
 IDLE = says(Role.STANDBY, term=1)
 UNABLE = says(Role.STANDBY, term=1, promotable=False)
-
-
-def order(bench: Bench, what: str, request: int = 7) -> None:
-    """An operator stops, starts, freezes or unfreezes the group."""
-    bench.feed(GroupOrdered(request, 0, what))  # type: ignore[arg-type]  # a word of the four
 
 
 # They belong to both nodes.
@@ -304,77 +290,6 @@ def test_dry_run() -> None:
     lonely = silent()
     lonely.feed(SwitchoverAsked(7, 0, dry_run=True))
     assert not lonely.reply(7).ok
-
-
-# Data that is too old.
-
-
-def lagging(max_lag: int = 10, mine: int = 80, theirs: int = 100) -> Bench:
-    """A standby whose data is behind the active's."""
-    bench = standby(says(Role.ACTIVE, term=1, held_term=1, position=theirs), max_lag=max_lag)
-    bench.read_position(mine)
-    return bench
-
-
-def test_too_old_is_not_taken() -> None:
-    """It neither shoots nor starts, and says that its data is too old."""
-    bench = lagging()
-    bench.watch(5 * S)
-    assert bench.reasons() == (Reason.DATA_TOO_OLD,)
-    assert bench.beat.groups[0].reason == Reason.DATA_TOO_OLD
-    assert bench.beat.groups[0].position == 80
-    bench.prove_off()
-    bench.in_group(Standby)
-
-
-@pytest.mark.parametrize(("mine", "theirs"), [(90, 100), (100, 90), (-1, -1)])
-def test_fresh_enough(mine: int, theirs: int) -> None:
-    """Within the limit, ahead, or where the peer tells of no position at all, nothing bars."""
-    bench = lagging(mine=mine, theirs=theirs)
-    bench.watch(5 * S)
-    assert bench.count(Fence) == 1
-
-
-def test_an_unknown_position_is_too_old() -> None:
-    """S3: not to know one's own data is no reason to trust it."""
-    bench = lagging(mine=-1)
-    bench.watch(5 * S)
-    assert bench.count(Fence) == 0
-
-
-def test_loss_accepted() -> None:
-    """`failover --accept-data-loss`: the peer is shot and the group started, this once."""
-    bench = lagging()
-    bench.watch(5 * S)
-    bench.feed(FailoverAsked(7, None))
-    assert bench.reply(7).ok
-    bench.watch(1 * S)
-    bench.finish_fence()
-    bench.persisted()
-    bench.probed()
-    bench.started()
-    bench.in_group(Active)
-    assert not bench.state.groups[0].accept_loss
-
-
-def test_loss_is_not_accepted_from_a_living_active() -> None:
-    """A peer that serves is not failed over from by accepting loss: that is a switchover."""
-    bench = lagging()
-    bench.feed(FailoverAsked(7, 0))
-    assert "use switchover" in bench.reply(7).message
-    holder = active()
-    holder.feed(FailoverAsked(7, 0))
-    assert "runs here" in holder.reply(7).message
-
-
-def test_old_data_becomes_known_in_mid_takeover() -> None:
-    """What becomes known before the start still prevents it."""
-    bench = standby(ACTIVE, max_lag=10)
-    bench.read_position(100)
-    bench.prove_off()
-    bench.in_group(TakingOver)
-    bench.hear(says(Role.ACTIVE, term=1, held_term=1, position=200), heard_ns=bench.now_ns)
-    assert bench.in_group(Blocked).reason is Reason.DATA_TOO_OLD
 
 
 def test_both_moved_by_themselves() -> None:

@@ -31,9 +31,10 @@ from haagent.core.events import (
     VipProbed,
     VipProbeFailed,
 )
+from haagent.core.phases import Active, Alive, Blocked, Releasing, Standby, TakingOver, Unheard
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
-from haagent.core.state import Active, Alive, Blocked, Releasing, Standby, Step, TakingOver, Unheard
+from haagent.core.state import Step
 from haagent.core.step import deadline_ns, step
 from haagent.core.wire import Frame, GroupReport, Role
 

@@ -103,7 +103,8 @@ ANYTHING: st.SearchStrategy[Event] = st.one_of(
     ),
     st.builds(events.FailoverAsked, SMALL, st.sampled_from([None, 0])),
     st.builds(events.PositionRead, st.just(0), st.integers(-1, 100)),
-    st.builds(events.ReachChanged, st.just(0), FLAGS),
+    st.builds(events.ReachChanged, st.just(0), FLAGS, FLAGS),
+    st.builds(events.StandbyRead, st.just(0), FLAGS, FLAGS),
     st.builds(events.OffProved, SMALL, st.integers(0, 3600 * S)),
     st.builds(events.StopAsked, st.sampled_from(StopKind)),
 )
