@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -49,7 +50,7 @@ from haagent.core.events import (
 from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
 from haagent.netlink import Netlink
-from haagent.probes import Probe
+from haagent.probes.evidence import EvidenceProbes
 from haagent.reach import Verdict, clients_of
 from haagent.reach.watch import ReachWatch
 from haagent.resources.build import make_probe
@@ -65,6 +66,9 @@ EVIDENCE_S = 0.3
 """Evidence must be there between suspect_after and dead_after."""
 PROBE_HANGS_S = 2 * EVIDENCE_S
 """A probe keeps its own limit, but a command of its may need some seconds to be killed."""
+
+DISK_S = 1.0
+"""What a record may take at the end; it says that nothing is held here any more."""
 
 EdgeEffect = (
     GatherEvidence
@@ -141,6 +145,7 @@ class Edges:
         self._fence_judged: tuple[bool, str] | None = None
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._evidence = EvidenceProbes(PROBE_HANGS_S)
         self._fencing: asyncio.Task[None] | None = None
         self._powering: asyncio.Task[None] | None = None
         """A power-on that still runs would undo the power-off after it."""
@@ -162,9 +167,13 @@ class Edges:
 
     async def close(self) -> None:
         """Log out of every device, stop announcing; addresses stay as they are."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISK_S):
+                await self.write(lambda: None)  # The last record is behind what was written.
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._evidence.close()
         self.reach.close()
         await self.services.close()
         self._prober.close()
@@ -278,7 +287,9 @@ class Edges:
         foreign = [vip for i, vips in enumerate(self._vips) if i not in held for vip in vips]
         probes = [probe for i, probe in enumerate(self._probes) if probe and i not in held]
         connected, answered, *serving = await asyncio.gather(
-            self._connected(), self._answered(foreign), *map(_serves, probes)
+            self._connected(),
+            self._answered(foreign),
+            *(self._evidence.serves(probe) for probe in probes),
         )
         self._take(
             EvidenceGathered(
@@ -352,15 +363,6 @@ class Edges:
         for index, vips in enumerate(self._vips):
             if vip in vips:
                 self._take(GroupLost(index, f"{vip.address}: {reason}"))
-
-
-async def _serves(probe: Probe) -> bool:
-    """Whether the service answers, within a takeover's patience; one that hangs does not."""
-    try:
-        async with asyncio.timeout(PROBE_HANGS_S):
-            return (await probe.answers()).ok
-    except TimeoutError:
-        return False
 
 
 def levels_ready(devices: tuple[Readiness, ...]) -> tuple[bool, str]:

@@ -9,15 +9,16 @@ from typing import Any
 import structlog
 
 from haagent.core.effects import Beat, Persist, Reply
-from haagent.core.events import DeadlinePassed, Event, PeerHeard
-from haagent.core.state import GroupPhase, PairPhase, State, Step
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
+from haagent.core.phases import GroupPhase, PairPhase
+from haagent.core.state import State, Step
 
 PAIR_CHANGED = "pair.changed"
 GROUP_CHANGED = "group.changed"
 EVENT_TAKEN = "core.took"
 EFFECT_ORDERED = "core.ordered"
 
-QUIET = (PeerHeard, DeadlinePassed)
+QUIET = (PeerHeard, DeadlinePassed, PositionRead)
 """Events that come all day and tell nothing by themselves."""
 
 log = structlog.get_logger()

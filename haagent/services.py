@@ -11,6 +11,7 @@ import structlog
 
 from haagent.config.settings import GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead
+from haagent.errors import EdgeError
 from haagent.resources import Reading
 from haagent.resources.build import Parts, Surroundings, build
 from haagent.resources.group import GroupRunner
@@ -127,12 +128,12 @@ class Services:
         return frozenset(index for index, runs in enumerate(found) if runs)
 
     async def _runs(self, service: Service) -> bool:
-        if service.vips:
-            return await self._holder.present(service.vips) >= set(service.vips)
         try:
             async with asyncio.timeout(FOUND_S):
+                if service.vips:
+                    return await self._holder.present(service.vips) >= set(service.vips)
                 return await service.runner.found()
-        except TimeoutError:
+        except (EdgeError, TimeoutError):
             return False
 
     async def start(self, group: int) -> None:
