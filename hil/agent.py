@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hil.pair import CONTROL_SOCKET
@@ -15,7 +16,7 @@ from hil.record import NotSeenError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hil.machine import Machine
 
@@ -32,8 +33,11 @@ class Agent:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def ask(self, verb: str, **details: object) -> dict[str, Any]:
+    @contextmanager
+    def asking(self, verb: str, **details: object) -> Iterator[Callable[[], dict[str, Any]]]:
         """Put a request to the agent's control socket, as its command line does; quicker.
+
+        Gives a function that waits for the reply; whoever is not interested leaves it alone.
 
         Raises:
             OSError: No agent answers.
@@ -42,12 +46,25 @@ class Agent:
             door.settimeout(ANSWER_LIMIT_S)
             door.connect(str(self._machine.path(CONTROL_SOCKET)))
             door.sendall(json.dumps({"verb": verb, **details}).encode() + b"\n")
-            with door.makefile("rb") as answer:
-                line = answer.readline()
-        if not line:
-            raise ConnectionError("the agent hung up")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+
+            def answer() -> dict[str, Any]:
+                with door.makefile("rb") as reading:
+                    line = reading.readline()
+                if not line:
+                    raise ConnectionError("the agent hung up")
+                reply: dict[str, Any] = json.loads(line)
+                return reply
+
+            yield answer
+
+    def ask(self, verb: str, **details: object) -> dict[str, Any]:
+        """Put a request to the agent and return its reply.
+
+        Raises:
+            OSError: No agent answers.
+        """
+        with self.asking(verb, **details) as answer:
+            return answer()
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one `haagent` command and return its output and exit status."""
@@ -83,9 +100,25 @@ class Agent:
             threading.Event().wait(ASK_EVERY_S)  # the agent offers nothing to wait for
 
 
-def role(status: Status) -> str:
-    """The node's part in the bench's group: active, standby, ..."""
-    return str(next(g["role"] for g in status["groups"] if g["name"] == GROUP))
+def group(status: Status, name: str = GROUP) -> dict[str, Any]:
+    """What is said of one group."""
+    found: dict[str, Any] = next(g for g in status["groups"] if g["name"] == name)
+    return found
+
+
+def role(status: Status, name: str = GROUP) -> str:
+    """The node's part in a group: active, standby, ..."""
+    return str(group(status, name)["role"])
+
+
+def held_up(status: Status, name: str = GROUP) -> str:
+    """The named reason for which a group is not taken, or not up, on the node; "" for none."""
+    return str((group(status, name)["blocked"] or {}).get("code", ""))
+
+
+def alarms(status: Status) -> set[str]:
+    """Codes of what a person should look at."""
+    return {alarm["code"] for alarm in status["alarms"]}
 
 
 def takeover_possible(status: Status) -> bool:

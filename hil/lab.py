@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hil.bmc import IpmiSim
 from hil.client import Client
+from hil.http_client import HttpClient
 from hil.machine import Machine
 from hil.namespaces import Namespace, inside
-from hil.network import Network, Port
+from hil.network import VIP, Network, Port
 from hil.observer import Observer
 from hil.pair import (
     BMC_PORT,
@@ -32,6 +34,7 @@ from hil.pair import (
 from hil.power import PowerSwitch
 from hil.processes import DIE_WITH_US, module
 from hil.record import Record
+from hil.services import Services
 
 DIRECTORY_PREFIX = "haagent-lab-"
 
@@ -78,19 +81,45 @@ class Lab:
         self._stack.callback(shutil.rmtree, self.directory)
         self.network = Network()
         self._stack.callback(self.network.close)
-        self.configuration = write_configuration(self.directory, self.options)
+        self.services = Services(self.directory)
+        self._stack.callback(self.services.close)
+        script = self.services.script
+        self.configuration = write_configuration(self.directory, self.options, script)
         self.power = Record(self.directory / "power.jsonl")
         """What was ordered of the power, and what it was: see PowerSwitch."""
         self._stack.callback(self.power.close)
         self.machines: dict[str, Machine] = {}
         self.switches: dict[str, PowerSwitch] = {}
         self.bmcs: dict[str, IpmiSim] = {}
-        self.client = Client(self.attach("client", CLIENT), self.directory)
+        self._client_pid = self.attach("client", CLIENT)
+        self.client = Client(self._client_pid, self.directory)
         self._stack.callback(self.client.close)
-        self.observer = Observer(self.attach("observer", OBSERVER), self.directory)
-        self._stack.callback(self.observer.close)
+        self._observers: dict[str, Observer] = {}
+        self._observer_pid = self.attach("observer", OBSERVER)
+        self.observer = self.observe(VIP)
         for name in NODES:
             self._build_machine(name)
+
+    def observe(self, address: str) -> Observer:
+        """Have somebody watch who answers for an address of the LAN, from the first call on."""
+        if address not in self._observers:
+            observer = Observer(self._observer_pid, self.directory, address)
+            self._stack.callback(observer.close)
+            self._observers[address] = observer
+        return self._observers[address]
+
+    @contextmanager
+    def browsing(self, path: str = "/") -> Iterator[HttpClient]:
+        """Have a browser ask for a page at the VIP all the time; at the end it asks no more.
+
+        What it asked before, it still waits for: then all of it is in its record.
+        """
+        browser = HttpClient(self._client_pid, self.directory, path)
+        try:
+            yield browser
+            browser.finish()
+        finally:
+            browser.close()
 
     def attach(self, name: str, cables: tuple[Port, ...]) -> int:
         """Add somebody else to the networks; return a process in its namespace."""
@@ -111,6 +140,7 @@ class Lab:
             directory=directory,
             agent_command=self._command(name),
         )
+        self.services.furnish(machine)
         self.machines[name] = machine
         self._stack.callback(machine.power_off)
         switch = PowerSwitch(machine, self.power, directory / "power")

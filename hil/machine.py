@@ -75,7 +75,9 @@ class Machine:
         self._init: ReportingProcess | None = None
         self.pid = 0
         """Of its process 1, as numbered outside; of the last one, while it is off."""
-        (directory / "disk").mkdir(parents=True)
+        self.disk = directory / "disk"
+        """What is /run/disk in it; there also while it is off."""
+        self.disk.mkdir(parents=True)
         (directory / "product_uuid").write_text(f"{identity}\n")
 
     @property
@@ -87,6 +89,11 @@ class Machine:
     def mac(self) -> str:
         """Of its interface in the LAN."""
         return self.ports[0].mac
+
+    @property
+    def address(self) -> str:
+        """Its own in the LAN."""
+        return self.ports[0].addresses[0].partition("/")[0]
 
     @property
     def init(self) -> ReportingProcess:
@@ -104,7 +111,7 @@ class Machine:
         files = {
             "boot_id": boot_id,
             "product_uuid": self._directory / "product_uuid",
-            "disk": self._directory / "disk",
+            "disk": self.disk,
         }
         script = _BOOT.format(
             **{key: shlex.quote(str(path)) for key, path in files.items()},

@@ -118,10 +118,17 @@ class Network:
             )
             self._load_drops()
 
-    def lose_to(self, address: str) -> None:
-        """Lose silently what is sent to an address in the switches themselves, e.g. a BMC's."""
+    def lose_to(self, address: str, source: str = "") -> None:
+        """Lose silently what is sent to an address in the switches themselves, e.g. a BMC's.
+
+        Args:
+            address: Whose.
+            source: Only what comes from this address; "" for everybody's.
+        """
         with self._lock:
-            self._drops[address] = f"add rule inet faults input ip daddr {address} drop"
+            whose = f"ip saddr {source} " if source else ""
+            rule = f"add rule inet faults input {whose}ip daddr {address} drop"
+            self._drops[f"{source} {address}"] = rule
             self._load_drops()
 
     def close(self) -> None:

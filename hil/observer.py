@@ -39,11 +39,13 @@ _SNIFF_ALL = socket.ntohs(_ETHERTYPE_ALL)
 class Observer:
     """The witness, running, and the questions it can answer."""
 
-    def __init__(self, pid: int, directory: Path) -> None:
-        """Start it in the network namespace of a process."""
-        command = module("hil.observer", "eth0", VIP, str(ASK_EVERY_S))
+    def __init__(self, pid: int, directory: Path, address: str = VIP) -> None:
+        """Start it in the network namespace of a process; it watches over one address."""
+        self._address = address
+        command = module("hil.observer", "eth0", address, str(ASK_EVERY_S))
+        name = f"observer-{address}"
         self._process = ReportingProcess(
-            [*inside(pid), *command], directory / "observer.jsonl", directory / "observer.log"
+            [*inside(pid), *command], directory / f"{name}.jsonl", directory / f"{name}.log"
         )
         self.record = self._process.record
         self.record.wait(lambda e: e["what"] == "ready", 5.0, what="observer's start")
@@ -70,7 +72,7 @@ class Observer:
             lambda e: e["what"] == "arp" and e["mac"] == mac,
             limit_s,
             after_ns=after_ns,
-            what=f"{VIP} at {mac}",
+            what=f"{self._address} at {mac}",
         )
 
     def first_announcement(self, mac: str, after_ns: int) -> Entry | None:

@@ -65,6 +65,11 @@ class Options:
     unicast: bool = False
     """The LAN link has no multicast group."""
     log_level: str = "info"
+    network: str = ""
+    """Further lines of [network]."""
+    tables: str | None = None
+    """Tables in place of the usual group, as in the file; SERVICE stands for the path of the
+    program that runs the bench's services (see Services)."""
 
 
 _CONFIGURATION = """\
@@ -85,6 +90,10 @@ log_level = "{log_level}"
 
 [network]
 references = ["{reference}"]
+{network}
+
+[watchdog]
+mode = "off"
 
 [[node]]
 name = "alpha"
@@ -133,8 +142,14 @@ address = "{vip}/24"
 """
 
 
-def write_configuration(directory: Path, options: Options) -> Path:
-    """Write the pair's one configuration with its key and passwords; return the file."""
+def write_configuration(directory: Path, options: Options, service: Path) -> Path:
+    """Write the pair's one configuration with its key and passwords; return the file.
+
+    Args:
+        directory: Where to.
+        options: How it departs from the usual one.
+        service: The program that runs the bench's services.
+    """
     secret_files = {"key.1": secrets.token_hex(32)}
     for node in NODES:
         wrong = node == options.wrong_password
@@ -153,6 +168,7 @@ def write_configuration(directory: Path, options: Options) -> Path:
         transport='transport = "unicast"' if options.unicast else 'group = "239.192.72.1"',
         log_level=options.log_level,
         reference=REFERENCE,
+        network=options.network,
         heartbeat_port=HEARTBEAT_PORT,
     )
     for node in NODES:
@@ -164,8 +180,11 @@ def write_configuration(directory: Path, options: Options) -> Path:
             deadline=options.deadline,
             check_every=options.check_every,
         )
-    probe = f'probe = {{ tcp = "{VIP}:{SERVICE_PORT}" }}' if options.probe else ""
-    text += _GROUP.format(vip=VIP, probe=probe)
+    if options.tables is None:
+        probe = f'probe = {{ tcp = "{VIP}:{SERVICE_PORT}" }}' if options.probe else ""
+        text += _GROUP.format(vip=VIP, probe=probe)
+    else:
+        text += options.tables.replace("SERVICE", str(service))
     path = directory / "haagent.toml"
     path.write_text(text)
     return path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hil.watch import TAKEOVER_LIMIT_S, orders, power_entry
 
 if TYPE_CHECKING:
+    from hil.http_client import HttpClient
     from hil.lab import Lab
     from hil.machine import Machine
 
@@ -70,3 +71,38 @@ def undisturbed(lab: Lab, active: Machine, after_ns: int, *, gap_ms_max: float) 
     lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=after_ns, by=active.name)
     gap_ms = lab.client.outage_ms(after_ns)
     assert gap_ms < gap_ms_max, f"the client was not served for {gap_ms:.0f} ms"
+
+
+def lost_in_flight_only(lab: Lab, browser: HttpClient, gains: Machine, after_ns: int) -> None:
+    """Check what a move of the address cost a browser that has finished.
+
+    Lost is at most what the old holder had accepted and not yet answered when the address left;
+    what was begun later, also while nobody had the address, was answered.
+
+    Raises:
+        AssertionError: More was lost.
+    """
+    arrived = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=after_ns)
+    in_flight = {entry["number"] for entry in browser.open_at(arrived["at_ns"])}
+    lost = browser.lost()
+    assert {entry["number"] for entry in lost} <= in_flight, lost
+
+
+def never_both(lab: Lab, name: str = "nginx") -> None:
+    """Check that a service never ran, or may have run, on two powered machines (S1).
+
+    It may run from the beginning of a start until a stop has ended well, or until the power is off.
+
+    Raises:
+        AssertionError: It did.
+    """
+    told = [entry for entry in lab.services.record.since() if entry["name"] == name]
+    offs = [e for e in lab.power.since() if e["what"] == "power" and e["state"] == "off"]
+    may_run: set[str] = set()
+    for entry in sorted([*told, *offs], key=lambda e: int(e["at_ns"])):
+        node = entry["node"]
+        if entry in offs or (entry["action"], entry["what"]) == ("stop", "0"):
+            may_run.discard(node)
+        elif (entry["action"], entry["what"]) == ("start", "begins"):
+            may_run.add(node)
+            assert len(may_run) == 1, f"{name} may run on {may_run} at once"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,18 @@ def ready(lab: Lab) -> tuple[Machine, Machine]:
             f"{wanted}, takeover possible",
         )
     return active, standby
+
+
+def forget_failures(machine: Machine) -> None:
+    """Have a new agent take over from one that remembers that it failed: that one would wait.
+
+    Raises:
+        NotSeenError: No agent answers.
+    """
+    status = Agent(machine).wait(lambda _: True, READY_LIMIT_S, "an answer")
+    if any(group["blocked"] for group in status["groups"]):
+        machine.signal_agent(signal.SIGUSR1)
+        machine.start_agent()
 
 
 def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S) -> None:

@@ -15,7 +15,7 @@ from hil.machine import Machine
 from hil.pair import Options
 from hil.power import Behaviour
 from hil.record import NotSeenError
-from hil.watch import ready
+from hil.watch import forget_failures, ready
 
 HERE = Path(__file__).parent
 TEST_LIMIT_S = 120
@@ -65,20 +65,32 @@ class Bench:
     def __init__(self) -> None:
         self._lab: Lab | None = None
 
-    def healthy(self) -> Lab:
-        """A pair with one active and one standby that could take over."""
+    def healthy(self, options: Options) -> Lab:
+        """A pair of these options with one active and one standby that could take over."""
+        if self._lab is not None and self._lab.options is not options:
+            self.discard()
         if self._lab is not None:
             self._lab.network.heal()
+            self._lab.services.mend(*self._lab.machines.values())
             for switch in self._lab.switches.values():
                 switch.behaviour = Behaviour()
             try:
+                for machine in self._lab.machines.values():
+                    forget_failures(machine)
                 ready(self._lab)
-            except NotSeenError:
+            except NotSeenError as error:
+                print(f"not healthy any more, replaced: {error}")  # noqa: T201  # for pytest
+                tell(self._lab)
                 self.discard()
         if self._lab is None:
-            self._lab = Lab(SHARED).__enter__()
-            self._lab.power_on()
-            ready(self._lab)
+            self._lab = Lab(options).__enter__()
+            try:
+                self._lab.power_on()
+                ready(self._lab)
+            except NotSeenError:
+                tell(self._lab)
+                self.discard()
+                raise
         return self._lab
 
     def discard(self) -> None:
@@ -102,8 +114,11 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def lab(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """The shared pair, healthy; thrown away after a test that failed with it."""
-    pair = bench.healthy()
+    """The shared pair, healthy; thrown away after a test that failed with it.
+
+    It is of the options that the test's module calls OPTIONS.
+    """
+    pair = bench.healthy(getattr(request.module, "OPTIONS", SHARED))
     yield pair
     if request.node.stash.get(FAILED, False):  # a default
         tell(pair)

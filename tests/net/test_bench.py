@@ -15,7 +15,7 @@ from hil.namespaces import inside
 from hil.network import VIP
 from hil.pair import BMC_USER, PASSWORD, bmc_address
 from hil.processes import run
-from hil.proof import held_alone, taken_over, undisturbed
+from hil.proof import held_alone, never_both, taken_over, undisturbed
 
 CLAIMER = f"""
 import socket, struct, subprocess, time
@@ -116,3 +116,45 @@ def test_shot_at_the_innocent_is_seen(reckless: Lab) -> None:
     ipmi(reckless, beta, "power", "off")
     with pytest.raises(AssertionError, match="power_off"):
         undisturbed(reckless, alpha, since_ns, gap_ms_max=500)
+
+
+def start_service(lab: Lab, machine: Machine) -> None:
+    """Start nginx on a machine, as its agent would."""
+    machine.run(str(lab.services.script), "nginx", "start")
+
+
+def test_service_on_two_machines_is_seen(reckless: Lab) -> None:
+    """Where two powered machines run a service, the check for one fails; powerless ones do not."""
+    reckless.power_on()
+    alpha, beta = reckless.machines["alpha"], reckless.machines["beta"]
+    start_service(reckless, alpha)
+    reckless.services.wait(alpha, "start", 0, LIMIT_S, what="0")
+    never_both(reckless)
+    reckless.power_off("alpha")
+    start_service(reckless, beta)
+    reckless.services.wait(beta, "start", 0, LIMIT_S, what="0")
+    never_both(reckless)
+    reckless.power_on("alpha")
+    again_ns = time.monotonic_ns()
+    start_service(reckless, alpha)
+    reckless.services.wait(alpha, "start", again_ns, LIMIT_S, what="0")
+    with pytest.raises(AssertionError, match="may run on"):
+        never_both(reckless)
+
+
+def test_lost_requests_are_seen(reckless: Lab) -> None:
+    """Refused, cut off in flight, or answered wrongly: each is lost; what is answered is not."""
+    reckless.power_on("alpha")
+    alpha = reckless.machines["alpha"]
+    with reckless.browsing("/slow") as slow:
+        slow.record.wait(lambda e: "refused" in str(e.get("failure")), LIMIT_S)
+        start_service(reckless, alpha)
+        served = slow.wait_served(LIMIT_S, by="alpha")
+        reckless.services.kill(alpha)
+    killed = slow.lost(served["sent_ns"])
+    assert any(entry["connected_ns"] for entry in killed), "none was in flight"
+    assert not served["failure"]
+    start_service(reckless, alpha)
+    with reckless.browsing("/missing") as missing:
+        missing.record.wait(lambda e: e.get("status") == 404, LIMIT_S, what="a wrong answer")
+    assert len(missing.lost()) == len(missing.requests())
