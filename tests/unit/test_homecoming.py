@@ -6,7 +6,7 @@ from __future__ import annotations
 from core.harness import Bench, promise, says
 
 from haagent.core.effects import GroupRecord, Record
-from haagent.core.state import Active
+from haagent.core.phases import Active
 from haagent.core.wire import GroupReport, Role
 from haagent.homecoming import Homecoming
 from haagent.hooks import Happening, Occasion
