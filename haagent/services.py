@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from haagent.config.settings import GroupPlan
-from haagent.core.events import Event, GroupLost, PositionRead
+from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
 from haagent.errors import EdgeError
 from haagent.resources import Reading
 from haagent.resources.build import Parts, Surroundings, build
@@ -94,7 +94,14 @@ class Services:
 
         parts = build(plan, surroundings, on_times=claimed, look=look)
         runner = GroupRunner(parts.resources, plan.policy, lost, _kept_by_the_runner)
-        return Service(parts, runner, StandbyKeeper(parts.standby), plan.vips)
+        keeper: StandbyKeeper
+
+        def changed(ready: bool, detail: str) -> None:  # noqa: FBT001  # a callback
+            log.info("standby.changed", group=plan.name, ready=ready, detail=detail)
+            self._take(StandbyRead(index, ready, keeper.escaped))
+
+        keeper = StandbyKeeper(parts.standby, changed)
+        return Service(parts, runner, keeper, plan.vips)
 
     def open(self) -> None:
         """Begin to get ready what a first start would otherwise wait for."""

@@ -53,8 +53,13 @@ def order_stop(turn: Turn, index: int) -> int:
 
 
 def escaped(turn: Turn, index: int) -> None:
-    """Something of the group serves here although it is not held: stopped, or S7."""
-    if not isinstance(turn.group(index).phase, (*HOLDING, TakingOver)):
+    """Something of the group serves here although it is not held: stopped, or S7.
+
+    In a frozen group it is as the operator wants it: status tells, nothing is touched.
+    """
+    group = turn.group(index)
+    frozen = group.settings.name in turn.state.orders.frozen
+    if not frozen and not isinstance(group.phase, (*HOLDING, TakingOver)):
         until_ns = turn.now_ns + turn.timing.stop_budget_ns
         turn.enter(index, Assessing(order_stop(turn, index), until_ns))
 

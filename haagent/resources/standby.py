@@ -8,7 +8,7 @@ or stop, which ends it first. It makes nothing ACTIVE, so it needs no grant.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -37,6 +37,9 @@ class StandbyResource(Protocol):
     async def stand_by(self) -> None:
         """Make it STANDBY, from whatever it is; returns when that was seen."""
 
+    async def stop(self) -> None:
+        """Make it harmless, STOPPED or STANDBY; returns when that was seen."""
+
     async def monitor(self) -> Reading:
         """Look at it now."""
 
@@ -47,9 +50,24 @@ class StandbyResource(Protocol):
 class StandbyKeeper:
     """Those resources of one group that a standby keeps running, in the order of their start."""
 
-    def __init__(self, resources: Sequence[StandbyResource]) -> None:
-        """Nothing is begun yet."""
+    def __init__(
+        self,
+        resources: Sequence[StandbyResource],
+        on_change: Callable[[bool, str], None] | None = None,
+    ) -> None:
+        """Nothing is begun yet.
+
+        Args:
+            resources: In the order of their start; names are unique.
+            on_change: Called on the loop whenever `escaped`, or whether all are what begin() asks
+                for, has changed: with the latter, and if it is not so with the reason. Nobody knows
+                before the first call after a begin().
+        """
         self._resources = tuple(resources)
+        self._on_change = on_change
+        self._told: tuple[bool, bool] | None = None
+        """What was last told, and `escaped`."""
+        self._escaped = False
         self._tasks: set[asyncio.Task[None]] = set()
         """The one at work, and those it replaced that have not ended yet."""
         self._readings: dict[str, Reading] = {}
@@ -60,6 +78,14 @@ class StandbyKeeper:
     def readings(self) -> Mapping[str, Reading]:
         """The last look at each, while this is at work; else none."""
         return dict(self._readings)
+
+    @property
+    def escaped(self) -> bool:
+        """Whether one is ACTIVE, or may be, and could not be stopped, or may not (frozen).
+
+        What is frozen and FAILED is not counted: nobody has tried to stop it.
+        """
+        return self._escaped
 
     def begin(self, *, on: bool) -> None:
         """The group was seen stopped here: keep these running, or stop them as well.
@@ -84,24 +110,66 @@ class StandbyKeeper:
         if tasks:
             await asyncio.wait(tasks)
         self._readings.clear()
+        self._told, self._escaped = None, False
 
     async def _work(self, before: frozenset[asyncio.Task[None]], *, on: bool) -> None:
         if before:
             await asyncio.wait(before)
+        self._told = None
         failures = 0
         while True:
             try:
                 await (self._keep() if on else self._retire())
             except StepFailedError as error:
                 log.warning("standby.failed", reason=str(error))
+                self._tell(ok=False, detail=str(error), escaped=self._escaped)
+                escaped = await self._contain()
+                self._tell(ok=False, detail=escaped or str(error), escaped=bool(escaped))
                 failures += 1
                 await asyncio.sleep(min(RETRY_S * 2 ** (failures - 1), RETRY_MAX_S))
                 continue
+            self._tell_readings()
             if not on:
                 return
             failures = 0
             waits = [each.times.interval_s or Times().interval_s for each in self._resources]
             await asyncio.sleep(min(waits))
+
+    def _tell_readings(self) -> None:
+        """Nothing has failed; but what is frozen, or changed at once, is not as it should be."""
+        wrong = {
+            name: reading
+            for name, reading in self._readings.items()
+            if reading.condition is not Condition.STANDBY
+        }
+        detail = ", ".join(
+            f"{name} is {reading.condition}" + (f": {reading.detail}" if reading.detail else "")
+            for name, reading in wrong.items()
+        )
+        active = any(reading.condition is Condition.ACTIVE for reading in wrong.values())
+        self._tell(ok=not wrong, detail=detail, escaped=active)
+
+    def _tell(self, *, ok: bool, detail: str, escaped: bool) -> None:
+        self._escaped = escaped
+        if (ok, escaped) != self._told:
+            self._told = (ok, escaped)
+            if self._on_change is not None:
+                self._on_change(ok, detail)
+
+    async def _contain(self) -> str:
+        """One has failed: see that all are harmless, which a failed start alone does not question.
+
+        Returns:
+            Those that could not be made so, and why; "" for none.
+        """
+        escaped = []
+        for resource in reversed(self._resources):
+            try:
+                await bounded(resource.name, resource.stop(), "stop", resource.times.stop_s)
+            except StepFailedError as error:
+                log.error("standby.escaped", of=resource.name, reason=error.reason)
+                escaped.append(str(error))
+        return ", ".join(escaped)
 
     async def _keep(self) -> None:
         for resource in self._resources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.harness import Bench, active, says, standby, taking_over
+from core.harness import Bench, active, order, says, standby, taking_over
 from haagent.core.effects import Fence, StopGroup
 from haagent.core.events import GroupLost, StandbyRead
 from haagent.core.phases import Active, Assessing, Blocked, Standby, Stuck, TakingOver
@@ -69,6 +69,14 @@ def test_what_is_held_does_not_escape(bench: Bench) -> None:
     before = bench.phase()
     bench.feed(StandbyRead(0, ready=False, escaped=True))
     assert bench.phase() == before
+
+
+def test_a_frozen_group_is_not_touched() -> None:
+    """An operator who promotes it by hand in a frozen group knows why."""
+    bench = standby()
+    order(bench, "freeze")
+    bench.feed(StandbyRead(0, ready=False, escaped=True))
+    bench.in_group(Standby)
 
 
 def test_a_group_that_failed_at_home_does_not_go_home() -> None:

@@ -14,7 +14,7 @@ from ocf_bench import FakeAgent
 
 from haagent import services
 from haagent.config.settings import CommandSettings, GroupPlan
-from haagent.core.events import Event, GroupLost, PositionRead
+from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
 from haagent.netlink import Netlink
 from haagent.resources import Condition, Times
 from haagent.resources.command import Commands
@@ -137,6 +137,22 @@ def test_a_replica_that_dies_is_brought_back(bench: Bench) -> None:
         await bench.replica("unpromoted")
         bench.agent.become("promoted")
         await bench.replica("unpromoted")
+
+    play(bench, scene)
+
+
+def test_a_replica_that_serves_against_all_orders_is_told(bench: Bench) -> None:
+    """The core stops it, or asks to be shot (S7); one that stands by is told as ready."""
+
+    async def scene() -> None:
+        await bench.services.stop(0)
+        await until(lambda: StandbyRead(0, ready=True) in bench.events)
+        for action in ("demote", "stop"):
+            bench.agent.do(action, "exit 1")
+        bench.agent.become("promoted")
+        await until(lambda: StandbyRead(0, ready=False, escaped=True) in bench.events)
+        for action in ("demote", "stop"):
+            bench.agent.behave(action)
 
     play(bench, scene)
 

@@ -26,6 +26,8 @@ class Replica:
         self.condition = Condition.STOPPED
         self.fails = 0
         """How many tries to stand by, or to retire, fail."""
+        self.clings = False
+        """It cannot be stopped."""
         self.gate = asyncio.Event()
         self.gate.set()
         self.busy = False
@@ -35,6 +37,13 @@ class Replica:
     async def stand_by(self) -> None:
         """STANDBY, unless it fails."""
         await self._do("stand by", Condition.STANDBY)
+
+    async def stop(self) -> None:
+        """Harmless, unless it clings."""
+        if self.clings:
+            raise ResourceError("demote ended with 1")
+        if self.condition is not Condition.STANDBY:
+            self.condition = Condition.STOPPED
 
     async def retire(self) -> None:
         """STOPPED, unless it fails."""
@@ -68,7 +77,12 @@ class Bench:
     def __init__(self) -> None:
         self.journal: list[str] = []
         self.a, self.b = self.both = [Replica(name, self.journal) for name in "ab"]
-        self.keeper = StandbyKeeper(self.both)
+        self.told: list[tuple[bool, str, bool]] = []
+        """Whether all is as it should be, why not, and whether one has escaped."""
+        self.keeper = StandbyKeeper(self.both, self._tell)
+
+    def _tell(self, ok: bool, detail: str) -> None:  # noqa: FBT001  # as it is called
+        self.told.append((ok, detail, self.keeper.escaped))
 
     async def reached(self, condition: Condition) -> None:
         """Wait until both are that."""
@@ -140,6 +154,93 @@ def test_a_failure_is_read_from_the_status(monkeypatch: pytest.MonkeyPatch) -> N
         bench.a.fails = 1
         bench.keeper.begin(on=True)
         await until(lambda: bench.keeper.readings.get("a") == Reading(Condition.FAILED, "refused"))
+        await bench.keeper.end()
+
+    play(scene)
+
+
+def test_its_owner_is_told_of_changes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not come up is told once, however often it is tried; so is the cure."""
+    monkeypatch.setattr(standby, "RETRY_S", 0.001)
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.b.fails = 3
+        bench.keeper.begin(on=True)
+        await bench.reached(Condition.STANDBY)
+        await until(lambda: bench.b.looks > 8)
+        assert bench.told == [(False, "b: refused", False), (True, "", False)]
+        bench.b.condition = Condition.FAILED
+        await bench.reached(Condition.STANDBY)
+        await until(lambda: bench.b.looks > 16)
+        assert len(bench.told) == 2, "what is mended at the first try is no news"
+        await bench.keeper.end()
+        bench.keeper.begin(on=True)
+        await until(lambda: len(bench.told) == 3)
+        assert bench.told[2] == (True, "", False), "another task, another first word"
+        await bench.keeper.end()
+
+    play(scene)
+
+
+def test_one_that_stays_active_has_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1: whoever is promoted and cannot be demoted is told apart from one that cannot be started.
+
+    Also where one before it fails, so that its own turn never comes.
+    """
+    monkeypatch.setattr(standby, "RETRY_S", 0.001)
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.keeper.begin(on=True)
+        await until(lambda: bench.told == [(True, "", False)])
+        bench.a.condition, bench.a.fails = Condition.FAILED, 10**9
+        await until(lambda: bench.told[1:] == [(False, "a: refused", False)])
+        bench.b.condition, bench.b.clings = Condition.ACTIVE, True
+        await until(lambda: bench.told[2:] == [(False, "b: demote ended with 1", True)])
+        assert bench.keeper.escaped
+        bench.b.clings = False
+        await until(lambda: bench.told[3:] == [(False, "a: refused", False)])
+        bench.a.fails = 0
+        await until(lambda: bench.told[4:] == [(True, "", False)])
+        await bench.keeper.end()
+
+    play(scene)
+
+
+def test_frozen_ones_are_told_as_they_are() -> None:
+    """Nobody mends them: one that is down does not stand by, one that is promoted has escaped."""
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.keeper.mends = False
+        bench.b.condition = Condition.STANDBY
+        bench.keeper.begin(on=True)
+        await until(lambda: bench.told == [(False, "a is stopped", False)])
+        bench.a.condition = Condition.ACTIVE
+        await until(lambda: bench.told[1:] == [(False, "a is active", True)])
+        bench.keeper.mends = True
+        await until(lambda: bench.told[2:] == [(True, "", False)])
+        await bench.keeper.end()
+        assert not bench.keeper.escaped
+
+    play(scene)
+
+
+def test_a_retirement_is_told_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then stopped is as it should be; what cannot even be made harmless has escaped."""
+    monkeypatch.setattr(standby, "RETRY_S", 0.001)
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.a.condition, bench.a.fails, bench.a.clings = Condition.ACTIVE, 1, True
+        bench.keeper.begin(on=False)
+        await bench.reached(Condition.STOPPED)
+        await until(lambda: bench.told[-1:] == [(True, "", False)])
+        assert bench.told[:-1] == [
+            (False, "a: refused", False),
+            (False, "a: demote ended with 1", True),
+        ]
         await bench.keeper.end()
 
     play(scene)
