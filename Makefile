@@ -6,11 +6,12 @@ SCENARIO ?= freeze
 SEEDS ?= 20000
 RUNS ?= 20
 MINUTES ?= 0
+SCENARIOS ?= smoke
 
-.PHONY: help demo test sim bench check coverage clean packages
+.PHONY: help demo test sim bench hil hil-shell deb check coverage clean packages servers
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: packages .venv/ready ## a pair fails over on this machine, live (root); SCENARIO=help lists more
 	@$(PYTHON) -m hil.demo $(SCENARIO)
@@ -24,8 +25,17 @@ sim: .venv/ready ## a long simulation: SEEDS=n histories
 bench: packages .venv/ready ## measure failovers (RUNS=n), an idle node, MINUTES=n under load (root)
 	@$(PYTHON) -m hil.bench --runs $(RUNS) --load $(MINUTES)
 
+hil: servers .venv/ready ## two booted servers under QEMU die in every way; SCENARIOS=all, or an expression for -k (root)
+	$(PYTHON) -m pytest hil $(if $(filter smoke,$(SCENARIOS)),-m smoke,$(if $(filter-out all,$(SCENARIOS)),-k "$(SCENARIOS)"))
+
+hil-shell: servers .venv/ready ## the same pair, running, and a shell beside it (root)
+	@$(PYTHON) -m hil.qemu.shell
+
+deb: packages .venv/ready ## the Debian package, in dist/ (ARCH=arm64, VERSION=n)
+	@$(PYTHON) packaging/build_deb.py dist
+
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
-	$(PYTHON) -m pytest -m "not net and not sim"
+	$(PYTHON) -m pytest -m "not net and not sim and not deb"
 
 coverage: .venv/ready ## every branch of the core is walked by its own tests
 	$(PYTHON) -m coverage run -m pytest -q tests/unit/core \
@@ -39,6 +49,9 @@ clean: ## forget .venv/ and all caches
 # Quick when nothing is missing, so it is looked at every time.
 packages:
 	@packaging/prepare packages
+
+servers:
+	@packaging/prepare hil
 
 .venv/ready: pyproject.toml packaging/prepare
 	@packaging/prepare venv

@@ -41,6 +41,7 @@ from haagent.hooks import Hooks
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
+from haagent.notify import Notifier
 from haagent.requests import Requests
 from haagent.status import Sources, snapshot
 from haagent.watchdog import Watchdog
@@ -49,6 +50,8 @@ INBOX_MAX = 10_000
 """Events waiting; frames beyond it are dropped and counted, as the kernel would have done."""
 
 CLOSE_S = 1.0
+FAREWELL_S = 30.0
+"""What a leaving node may take beside stopping its groups, before systemd kills it."""
 
 log = structlog.get_logger()
 
@@ -72,6 +75,7 @@ class Agent:
         me, peer = names[configuration.pair.me], names[configuration.pair.peer]
         self._hooks = Hooks(configuration.hooks, me, peer)
         self._watchdog = Watchdog(configuration.watchdog)
+        self._notifier = Notifier.from_environment()
         self._leaves = False
         """The node is left for good, rather than taken up by the next agent."""
         self._done: asyncio.Future[int]
@@ -108,7 +112,7 @@ class Agent:
             (signal.SIGINT, StopKind.LEAVE),
             (signal.SIGUSR1, StopKind.PAUSE),
         ):
-            loop.add_signal_handler(number, self._take, StopAsked(kind))
+            loop.add_signal_handler(number, self._stop, kind)
         await self._netlink.open()
         await self._edges.open()
         found = await self._edges.found()
@@ -118,6 +122,7 @@ class Agent:
         self._watchdog.open()
         self._begin(found)
         await self._control.start()
+        self._notifier.ready()
         try:
             code = await self._done
             # Nothing feeds it from here on.
@@ -131,6 +136,7 @@ class Agent:
                 async with asyncio.timeout(CLOSE_S):
                     await self._control.close()
             self._links.close()
+            self._notifier.close()
             await self._hooks.close()
             await self._edges.close()
             self._netlink.close()
@@ -221,6 +227,8 @@ class Agent:
             self._know_peer(before, result.state)
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
+        if before.groups is not result.state.groups:
+            self._notifier.status(_line(result.state))
         for happening in happenings(before, event, result.state):
             self._hooks.tell(happening)
         for happening in self._homecoming.observe(before, result.state):
@@ -260,6 +268,7 @@ class Agent:
 
     def _send(self, beat: Beat) -> None:
         self._watchdog.beat(time.monotonic_ns())
+        self._notifier.beat(time.monotonic_ns())
         keys, me = self._configuration.keys, self._configuration.pair.me
         content = encode_body(beat.body)
         for index in range(len(self._configuration.links)):
@@ -323,12 +332,25 @@ class Agent:
             alarm["since_s"] = (now_ns - self._alarms[alarm["code"]]) / 1e9
         return data
 
+    def _stop(self, kind: StopKind) -> None:
+        if kind is StopKind.LEAVE:
+            budget_ns = self._configuration.pair.timing.stop_budget_ns
+            self._notifier.stopping(budget_ns / 1e9 + FAREWELL_S)
+        self._take(StopAsked(kind))
+
     def _die(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A bug in a task or callback: end, so that systemd starts us into a known state."""
         error = context.get("exception")
         if not self._done.done():
             broken = error if isinstance(error, Exception) else RuntimeError(context["message"])
             self._done.set_exception(broken)
+
+
+def _line(state: State) -> str:
+    """The groups as `systemctl status` shows them."""
+    return ", ".join(
+        f"{group.settings.name} {type(group.phase).__name__.lower()}" for group in state.groups
+    )
 
 
 def run(configuration: Configuration) -> int:

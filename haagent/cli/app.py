@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haagent.cli import asking, client, fence, orders
+from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
+install.add_to(app)
 
 
 @app.command()

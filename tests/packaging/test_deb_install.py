@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The package on a running Debian: installed, upgraded under a group, removed and purged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from deb_bench import Debian, built, debian, renamed
+
+from hil.pid1 import SYSTEMD
+
+pytestmark = [
+    pytest.mark.deb,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and Debian's systemd"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the checkout."""
+    return built(tmp_path_factory)
+
+
+def holding(node: Debian) -> None:
+    """Start the agent, and have it hold the group: its peer is off, says the operator."""
+    node.run("systemctl", "enable", "--now", "haagent.service")
+    node.until(lambda: bool(node.status()), "answering")
+    node.shell("echo beta | haagent confirm-off")
+    node.until(node.has_vip, "holding the address")
+
+
+def test_from_install_to_purge(package: Path, tmp_path: Path) -> None:
+    """Install starts nothing; an upgrade, a restart and a crash never let go of the address.
+
+    Removal hands over, and leaves the operator's files; a purge leaves nothing.
+    """
+    later = renamed(package, tmp_path, "1.1")
+    with debian(tmp_path) as node:
+        node.run("dpkg", "-i", str(package))
+        _installed(node)
+        node.configure()
+        holding(node)
+        _keeps_the_address(node, tmp_path, "dpkg", "-i", str(later))
+        assert node.run("dpkg-query", "-W", "-f", "${Version}", "haagent") == "1.1"
+        _keeps_the_address(node, tmp_path, "systemctl", "restart", "haagent.service")
+        _keeps_the_address(
+            node, tmp_path, "systemctl", "kill", "--signal=KILL", "--kill-who=main", "haagent"
+        )
+        _removed_and_purged(node)
+
+
+def _installed(node: Debian) -> None:
+    assert node.main_pid() == "0"
+    assert node.run("dpkg", "-V", "haagent") == ""
+    assert node.run("getent", "group", "haagent").startswith("haagent:")
+    for folder in ("/etc/haagent", "/var/lib/haagent", "/run/haagent"):
+        assert node.run("stat", "-c", "%a %U", folder) == "755 root\n"
+    assert node.run("haagent", "status", check=False).startswith("haagent: the agent is not")
+    assert "fence_haagent" in node.run("fence_haagent", "-o", "metadata")
+    compiled = node.path("/opt/haagent/lib/python3/site-packages/haagent/__pycache__")
+    assert list(compiled.glob("agent.*.pyc"))
+
+
+def _keeps_the_address(node: Debian, folder: Path, *command: str) -> None:
+    """The command replaces the agent, and the address never goes away."""
+    before = node.main_pid()
+    with node.address_changes(folder) as changes:
+        node.run(*command)
+        node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
+        node.until(lambda: bool(node.status()), "answering")
+    assert changes == []
+    assert node.has_vip()
+    assert node.status()["groups"][0]["role"] == "active"
+
+
+def _removed_and_purged(node: Debian) -> None:
+    node.run("dpkg", "--remove", "haagent")
+    assert not node.has_vip()
+    assert node.run("pgrep", "-f", "/opt/haagent/bin", check=False) == ""
+    assert not node.path("/opt/haagent").exists()
+    assert not node.path("/usr/bin/haagent").is_symlink()
+    assert node.path("/etc/haagent/key.1").exists()
+    assert node.path("/var/lib/haagent/record.json").exists()
+    node.run("dpkg", "--purge", "haagent")
+    for left in ("/etc/haagent", "/var/lib/haagent", "/run/haagent"):
+        assert not node.path(left).exists()
+
+
+def test_tidy_removes_what_this_node_does_not_hold(package: Path, tmp_path: Path) -> None:
+    """An address of a group that is not held is removed by `tidy`; a held one is left alone.
+
+    So is one under a running agent. An agent that ends in peace leaves none (ExecStopPost).
+    """
+    with debian(tmp_path) as node:
+        node.run("dpkg", "-i", str(package))
+        node.configure()
+        node.run("ip", "address", "add", "192.0.2.10/24", "dev", "eth0")
+        assert "removed 192.0.2.10/24 from eth0" in node.run("haagent", "tidy")
+        assert not node.has_vip()
+        holding(node)
+        assert "an agent runs here" in node.run("haagent", "tidy", check=False)
+        node.run("systemctl", "mask", "--runtime", "--now", "haagent.service", check=False)
+        node.until(lambda: node.main_pid() == "0", "stopped")
+        assert not node.has_vip()
+
+
+def test_refuses_to_be_mixed_with_pip(package: Path, tmp_path: Path) -> None:
+    """Over an environment that pip has made it does not install, and says what to do first."""
+    with debian(tmp_path) as node:
+        node.shell("mkdir -p /opt/haagent/bin; touch /opt/haagent/bin/pip")
+        said = node.run("dpkg", "-i", str(package), check=False)
+        assert "haagent install --remove; mv /opt/haagent" in said
+        assert node.path("/opt/haagent/bin/pip").exists()
+        assert not node.path("/usr/bin/haagent").is_symlink()

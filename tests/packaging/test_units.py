@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The unit and what belongs to it, judged by systemd's own tools."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from haagent.install import ENVIRONMENT, Owner, lay, take_away
+from haagent.resources.spawn import PATH
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd/haagent.service"
+STRICT = ROOT / "systemd/examples/haagent-strict.conf"
+INHERITED = {
+    "PrivateMounts": "no",
+    "NoNewPrivileges": "no",
+    "RestrictNamespaces": "no",
+    "RestrictSUIDSGID": "no",
+    "MemoryDenyWriteExecute": "no",
+}
+"""What would stay with the services that OCF agents and commands start."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A system with our files, and a program where the unit names one."""
+    environment = Path(ENVIRONMENT)
+    list(lay(Owner.ADMINISTRATOR, root=tmp_path, environment=environment))
+    program = tmp_path / "opt/haagent/bin/haagent"
+    for path in (program, tmp_path / "bin/sh"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    units = tmp_path / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    for name in ("sysinit", "basic", "shutdown", "network-online", "multi-user"):
+        (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+    return tmp_path
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run systemd-analyze; it needs no systemd."""
+    return subprocess.run(
+        ["systemd-analyze", "--man=no", *arguments],
+        env={"PATH": PATH, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def verified(root: Path) -> str:
+    """What systemd says against our unit; of other units of the machine nothing is there."""
+    said = analyze("verify", f"--root={root}", "haagent.service").stderr
+    return "\n".join(line for line in said.splitlines() if "haagent" in line)
+
+
+def exposure(root: Path) -> float:
+    """How much a process of the unit may do, 0 to 10."""
+    said = analyze("security", "--offline=yes", f"--root={root}", "haagent.service").stdout
+    found = re.search(r"exposure level for haagent.service: ([\d.]+)", said)
+    assert found is not None, said
+    return float(found[1])
+
+
+def test_unit_is_verified(root: Path) -> None:
+    """Every line of the unit is understood; a misspelt one is named."""
+    assert verified(root) == ""
+    unit = root / "etc/systemd/system/haagent.service"
+    unit.write_text(unit.read_text().replace("KillMode=process", "KillMode=proces"))
+    assert "kill mode" in verified(root)
+
+
+def test_strict_drop_in_is_verified_and_strict(root: Path) -> None:
+    """With the drop-in for pairs without OCF agents and commands, the exposure is below 5."""
+    open_exposure = exposure(root)
+    target = root / "etc/systemd/system/haagent.service.d/50-strict.conf"
+    target.parent.mkdir()
+    target.write_text(STRICT.read_text())
+    assert verified(root) == ""
+    assert exposure(root) < 5 < open_exposure < 9
+
+
+def test_services_inherit_nothing_that_they_miss() -> None:
+    """The unit itself has none of the restrictions that a service started by a child would keep."""
+    text = UNIT.read_text()
+    for key, value in INHERITED.items():
+        assert re.search(rf"^{key}=(?!{value}$)", text, re.MULTILINE) is None, key
+    mounts = r"^(Protect\w+|Private\w+|ReadOnlyPaths|RootDirectory)="
+    assert re.search(mounts, text, re.MULTILINE) is None
+    for capability in ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_CHOWN", "CAP_SYS_MODULE", "CAP_KILL"):
+        assert capability not in text
+
+
+def test_install_lays_for_its_own_environment_and_takes_away(tmp_path: Path) -> None:
+    """The unit names the environment it is installed for; removal leaves only others' files."""
+    environment = Path("/srv/ha")
+    laid = list(lay(Owner.ADMINISTRATOR, root=tmp_path, environment=environment))
+    unit = (tmp_path / "etc/systemd/system/haagent.service").read_text()
+    assert "/srv/ha/bin/haagent run" in unit
+    assert ENVIRONMENT not in unit
+    foreign = tmp_path / "usr/sbin/fence_haagent"
+    foreign.unlink()
+    foreign.symlink_to("/elsewhere")
+    removed = list(take_away(Owner.ADMINISTRATOR, root=tmp_path, environment=environment))
+    assert {*removed, foreign} == set(laid)
+    assert foreign.is_symlink()
+
+
+def test_sysusers_and_tmpfiles(root: Path) -> None:
+    """The group and the folders are made as declared."""
+    (root / "etc/passwd").touch()
+    (root / "etc/group").touch()
+    subprocess.run(["systemd-sysusers", f"--root={root}", "haagent.conf"], check=True, timeout=60)
+    assert (root / "etc/group").read_text().startswith("haagent:x:")
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    with (root / "etc/group").open("a") as file:
+        file.write("root:x:0:\n")
+    command = ["systemd-tmpfiles", "--create", f"--root={root}", "haagent.conf"]
+    subprocess.run(command, check=True, timeout=60)
+    assert (root / "var/lib/haagent").stat().st_mode & 0o777 == 0o755
+    assert (root / "etc/haagent").stat().st_mode & 0o777 == 0o755
