@@ -45,7 +45,7 @@ monitor_timeout = "5s"
 """Of OCF agents: what they advise adds up to many minutes of `stop_budget`."""
 
 WEB = Options(
-    timing={**_OFTEN, "stop_budget": "3s", "serving_grace": "3s"},
+    timing={**_OFTEN, "stop_budget": "6s", "serving_grace": "3s"},
     check_every="1s",
     network="""
 reference_interval = "200ms"

@@ -15,6 +15,8 @@ from haagent.config.schema import LinkTable, TimingTable
 DEAD_INTERVALS_MIN = 3
 """Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
 SUSPECT_INTERVALS_MIN = 2
+WATCHDOG_INTERVALS_MIN = 3
+"""Fewer, and one heartbeat that is late by as much as the next would reset the machine."""
 
 
 def check(document: Document, findings: Findings) -> None:
@@ -147,10 +149,14 @@ def _check_fences(document: Document, findings: Findings) -> None:
 
 
 def _check_watchdog(document: Document, findings: Findings) -> None:
-    """The kernel counts in seconds."""
-    if document.watchdog is None:
+    """The kernel counts in seconds, and the heartbeats feed it."""
+    if document.watchdog is None or document.timing is None:
         return
-    timeout = document.watchdog.table.timeout
+    timeout, interval = document.watchdog.table.timeout, document.timing.table.interval
     if timeout % duration.UNITS_NS["s"]:
         text = 'a watchdog has whole seconds; such as "10s"'
+        findings.error("watchdog.timeout", duration.render(timeout), text)
+    elif timeout < WATCHDOG_INTERVALS_MIN * interval:
+        least = duration.render(WATCHDOG_INTERVALS_MIN * interval)
+        text = f"less than {WATCHDOG_INTERVALS_MIN} heartbeats, which feed it; at least {least}"
         findings.error("watchdog.timeout", duration.render(timeout), text)

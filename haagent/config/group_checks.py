@@ -22,6 +22,8 @@ from haagent.config.schema import (
 from haagent.config.settings import PROBE_NAME, VIPS_NAME
 from haagent.errors import EdgeError
 from haagent.probes.http import HttpProbe
+from haagent.probes.stream import check_server_name
+from haagent.resources.process import ENDING_S
 
 HTTP_ONLY = ("status", "body", "pattern", "host", "server_name", "ca_file")
 TLS_ONLY = ("server_name", "ca_file")
@@ -137,6 +139,12 @@ def _check_probe(group: GroupEntry, probe: ProbeTable, findings: Findings) -> No
             findings.error(f"{where}.{key}", getattr(probe, key), "only for a probe with http")
         elif key in TLS_ONLY and not http.tls:
             findings.error(f"{where}.{key}", getattr(probe, key), "only for a probe of https")
+    if http is not None and http.tls and probe.server_name is not None:
+        try:
+            check_server_name(probe.server_name)
+        except EdgeError as error:
+            findings.error(f"{where}.server_name", probe.server_name, str(error))
+            return
     if http is not None:
         try:
             HttpProbe(
@@ -217,6 +225,7 @@ def short_budget(group: str, needed_s: float, budget_ns: int) -> str:
     if needed_ns <= budget_ns:
         return ""
     return (
-        f"below the stop timeouts of {join('group', group)} together; make it "
-        f'at least "{duration.render(needed_ns)}", or them shorter'
+        f"below the stop timeouts of {join('group', group)} together and "
+        f'{ENDING_S:g} s to end what hangs; make it at least "{duration.render(needed_ns)}", '
+        f"or them shorter"
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import assert_never
@@ -38,6 +39,7 @@ from haagent.resources import Times
 from haagent.resources.command import Commands
 from haagent.resources.health import Policy
 from haagent.resources.ocf_settings import Limits, OcfSettings
+from haagent.resources.process import ENDING_S
 from haagent.vip import Vip
 
 _LIMITS = ("start", "stop", "monitor", "promote", "demote", "notify")
@@ -92,7 +94,23 @@ def stop_s(group: GroupEntry) -> float:
 
     Virtual addresses are left out: the kernel removes one within a millisecond.
     """
-    return sum(_stop_s(entry.table) for entry in group.resources)
+    probe = group.table.probe
+    command = probe is not None and probe.command is not None
+    return stop_sum_s((_stop_s(entry.table) for entry in group.resources), programs=command)
+
+
+def stop_sum_s(stops_s: Iterable[float], *, programs: bool) -> float:
+    """How long a group's stop may take, of the limits of its resources.
+
+    Before the first one is stopped, what is just run for the group is ended: a monitor, a start or
+    a probe, and that may hang. A stop itself ends well within its limit or not at all.
+
+    Args:
+        stops_s: 0 for a resource that runs no program.
+        programs: Whether one is run for the group beside its resources.
+    """
+    total_s = sum(stops_s)
+    return total_s + ENDING_S if total_s or programs else 0.0
 
 
 def _stop_s(table: ResourceTable) -> float:

@@ -17,7 +17,7 @@ class CommandProbe:
         name: For the log, e.g. "web.probe".
         argv: The program and its arguments; no shell, unless it is one.
         timeout_s: For one run, seconds; ending one that is late may take
-            `process.GRACE_S + process.KILLED_S` more.
+            `process.ENDING_S` more.
         environment: Added to what every program of ours gets.
     """
 

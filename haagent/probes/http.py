@@ -18,7 +18,7 @@ import h11
 from haagent.errors import EdgeError
 from haagent.probes import Answer
 from haagent.probes.pattern import PatternError, matches
-from haagent.probes.stream import Stream
+from haagent.probes.stream import Stream, check_server_name
 from haagent.probes.tcp import connect, open_socket, reason, spelled
 
 HEAD_BYTES_MAX = 16384
@@ -36,7 +36,7 @@ class HttpProbe:
     """The service answers when one GET brings one of `statuses` and, if asked for, the text.
 
     Raises:
-        EdgeError: `path` or `host` cannot stand in a request.
+        EdgeError: `path` or `host` cannot stand in a request, or `server_name` in a certificate.
     """
 
     address: IPv4Address | IPv6Address
@@ -63,6 +63,8 @@ class HttpProbe:
             self._request()
         except (h11.LocalProtocolError, UnicodeError) as error:
             raise EdgeError(f"not a request: {error}") from error
+        if self.tls is not None:
+            check_server_name(self.server_name or str(self.address))
 
     async def answers(self) -> Answer:
         """Ask once; what went wrong is told with the phase that it went wrong in."""

@@ -5,7 +5,7 @@
 in place restarts that one. `ProbeResource` stands alone, for a group whose service haagent does not
 start: there a failure can only end in a hand-over.
 
-A service may take `times.start_s` from its start to its first answer, for no start waits for the
+A service may take `times.answer_s` from its start to its first answer, for no start waits for the
 probe: the clients' way (a virtual address) may be made later, and a takeover waits for no check.
 From the first answer on every failure is one.
 """
@@ -35,7 +35,7 @@ class ProbedResource:
         self, resource: Resource, probe: Probe, clock_ns: Clock = time.monotonic_ns
     ) -> None:
         self._resource = resource
-        self._judge = _Judge(probe, resource.times.start_s, clock_ns)
+        self._judge = _Judge(probe, clock_ns)
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class ProbedResource:
     async def start(self) -> None:
         """Start the resource; the probe comes later."""
         await self._resource.start()
-        self._judge.begin()
+        self._judge.begin(self._resource.times)
 
     async def stop(self) -> None:
         """Stop the resource."""
@@ -80,7 +80,7 @@ class ProbeResource:
     Args:
         name: Unique in its group.
         probe: Keeps its own time limit.
-        times: `start_s`: how long the service may take to answer for the first time.
+        times: `answer_s`: how long the service may take to answer for the first time.
         clock_ns: Monotonic.
     """
 
@@ -89,7 +89,7 @@ class ProbeResource:
     ) -> None:
         self._name = name
         self._times = times
-        self._judge = _Judge(probe, times.start_s, clock_ns)
+        self._judge = _Judge(probe, clock_ns)
         self._ours = False
 
     @property
@@ -105,7 +105,7 @@ class ProbeResource:
     async def start(self) -> None:
         """From now on the service is ours to judge."""
         self._ours = True
-        self._judge.begin()
+        self._judge.begin(self._times)
 
     async def stop(self) -> None:
         """From now on it is not."""
@@ -126,15 +126,15 @@ class ProbeResource:
 class _Judge:
     """Makes readings of answers, patient with a service that was just started."""
 
-    def __init__(self, probe: Probe, start_s: float, clock_ns: Clock) -> None:
+    def __init__(self, probe: Probe, clock_ns: Clock) -> None:
         self._probe = probe
-        self._start_ns = round(start_s * 1e9)
         self._clock_ns = clock_ns
         self._patient_until_ns = 0
 
-    def begin(self) -> None:
+    def begin(self, times: Times) -> None:
         """The service was started just now."""
-        self._patient_until_ns = self._clock_ns() + self._start_ns
+        patience_s = times.start_s if times.answer_s is None else times.answer_s
+        self._patient_until_ns = self._clock_ns() + round(patience_s * 1e9)
 
     async def reading(self) -> Reading:
         """Ask once, of a service that is to run here."""

@@ -39,6 +39,19 @@ def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
         raise EdgeError(f"{ca_file}: {error.strerror}") from error
 
 
+def check_server_name(name: str) -> None:
+    """Find out whether `Stream.secure` can ask for it.
+
+    Raises:
+        EdgeError: No certificate can have such a name.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except (ValueError, TypeError) as error:  # Of its encoding; of a zero byte.
+        raise EdgeError(f"not a name of a server: {error}") from error
+
+
 class Stream:
     """Bytes over a connected socket; whoever opened the socket closes it."""
 
@@ -53,6 +66,7 @@ class Stream:
 
         Raises:
             OSError: broken off, or not believed (ssl.SSLError is one).
+            ValueError, TypeError: `check_server_name` would have refused it.
         """
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         await self._carry(self._tls.do_handshake)

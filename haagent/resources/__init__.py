@@ -48,6 +48,8 @@ class Times:
     monitor_s: float = 20.0
     interval_s: float = 10.0
     """Pause between two looks; 0 for none: then only its own signals tell of a failure."""
+    answer_s: float | None = None
+    """How long after a start a probe may go without an answer; None: `start_s`."""
 
 
 class Resource(Protocol):

@@ -30,8 +30,9 @@ SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 CONNECT_S = 5.0
 """To a socket on this host; what is above milliseconds is for a machine under load."""
 DISCONNECT_S = 1.0
-CALL_S = 10.0
-"""systemd answers within 1 ms, but not during a daemon-reload: seconds on a host of many units."""
+CALL_S = 1.0
+"""systemd answers within 1 ms. A daemon-reload may take longer: then `systemctl`, which is asked
+next, waits for its end. A daemon that hangs must not hold up a takeover."""
 RECONNECT_S = 0.25
 RECONNECT_S_MAX = 5.0
 """The pause doubles up to this: a host without D-Bus costs next to nothing."""
@@ -52,6 +53,10 @@ NOT_THERE = frozenset(
 OWNER_MATCH = f"type='signal',sender='{DBUS}',member='NameOwnerChanged',arg0='{NAME}'"
 
 log = structlog.get_logger()
+
+
+class SilentError(AwayError):
+    """No answer in time."""
 
 
 class Listener(Protocol):
@@ -158,18 +163,22 @@ class SystemdBus:
         """
         if self._bus is None or not self._owner:
             raise AwayError("systemd is not on the bus" if self._bus else "no connection to D-Bus")
-        return await _call(
-            self._bus,
-            Message(
-                destination=self._owner,
-                path=path,
-                interface=of,
-                member=member,
-                flags=MessageFlag.NO_AUTOSTART,
-                signature=signature,
-                body=list(body),
-            ),
+        message = Message(
+            destination=self._owner,
+            path=path,
+            interface=of,
+            member=member,
+            flags=MessageFlag.NO_AUTOSTART,
+            signature=signature,
+            body=list(body),
         )
+        try:
+            return await _call(self._bus, message)
+        except SilentError:
+            # It was waited for: `available` does not give it a second more.
+            self._ready.clear()
+            self._away_ns = time.monotonic_ns() - round(PATIENCE_S * 1e9)
+            raise
 
     async def add_match(self, rule: str) -> None:
         """Have the bus pass such signals on, for as long as this connection lasts.
@@ -300,9 +309,10 @@ async def _call(bus: MessageBus, message: Message) -> list[Any]:
         async with asyncio.timeout(CALL_S):
             reply = await bus.call(message)
     except TimeoutError:
-        # The library would keep what it waits for; a new connection forgets it.
+        # The library would keep what it waits for; a new connection forgets it. And an order that
+        # is still on its way comes to nothing: systemd refuses whoever has left the bus.
         bus.disconnect()
-        raise AwayError(f"{member}: no answer in {CALL_S:g} s") from None
+        raise SilentError(f"{member}: no answer in {CALL_S:g} s") from None
     except (OSError, EOFError, DBusFastError) as error:
         raise AwayError(f"{member}: the connection to D-Bus broke: {error}") from error
     if reply is None:  # The connection was closed while we waited.

@@ -4,7 +4,8 @@
 What is asked of them:
 
     start     may return once the service is on its way; asked only when monitor did not say ACTIVE
-    stop      returns 0 once the service is down, also if it was down before
+    stop      returns 0 once the service is down, also if it was down before; not asked of what was
+              never seen to run, if monitor says that it is stopped for certain
     monitor   exit 0: it serves; 7: it is stopped for certain; all else, and no answer: it failed
 
 Source: OCF resource agent API 1.1, exit codes OCF_SUCCESS and OCF_NOT_RUNNING.
@@ -26,6 +27,8 @@ from haagent.resources import Condition, Reading, ResourceError, Times
 from haagent.resources.process import Finished, Program, ProgramError, Programs
 
 NOT_RUNNING = 7
+FIRST_LOOK_PART = 1 / 3
+"""Of the limit of a stop: for finding out whether there is anything to stop."""
 VERIFY_PAUSE_S = 0.25
 """Between two looks at a service that is not yet where it is to be."""
 POSITION_MAX = (1 << 63) - 1
@@ -57,6 +60,10 @@ class CommandResource:
         self._programs = Programs(name)
         # Of a service that nobody can look at: an earlier agent may have left it running.
         self._assumed = Condition.ACTIVE
+        self._may_run = False
+        """It was started, stopped or seen ACTIVE here, and no stop has ended well since: then only
+        the stop command can say that nothing of it is left."""
+        self._position_known = True
 
     @property
     def name(self) -> str:
@@ -75,6 +82,7 @@ class CommandResource:
             ResourceError: It is not ACTIVE; something of it may run.
         """
         deadline_s = _now_s() + self._times.start_s
+        self._may_run = True
         if self._commands.monitor is not None:
             before = await self._look(deadline_s)
             if before.condition is Condition.ACTIVE:
@@ -88,13 +96,22 @@ class CommandResource:
     async def stop(self) -> None:
         """Run stop, and see it STOPPED if there is a monitor command (S7).
 
+        A node on which it never ran is not powered off because its stop command fails.
+
         Raises:
             ResourceError: The command failed, or the service was not seen STOPPED.
         """
-        deadline_s = _now_s() + self._times.stop_s
+        now_s = _now_s()
+        deadline_s = now_s + self._times.stop_s
+        if self._commands.monitor is not None and not self._may_run:
+            # If the look hangs, most of the time is left for the stop.
+            seen = await self._look(now_s + self._times.stop_s * FIRST_LOOK_PART)
+            if seen.condition is Condition.STOPPED:
+                return
+        self._may_run = True
         await self._order("stop", self._commands.stop, deadline_s)
         await self._see(Condition.STOPPED, deadline_s)
-        self._assumed = Condition.STOPPED
+        self._assumed, self._may_run = Condition.STOPPED, False
 
     async def monitor(self) -> Reading:
         """Look at it now."""
@@ -108,12 +125,11 @@ class CommandResource:
         try:
             finished = await self._programs.run(program, self._times.monitor_s)
         except ProgramError as error:
-            log.warning("resource.position_unknown", of=self._name, reason=str(error))
+            self._tell_position(known=False, reason=str(error))
             return None
         position = _whole_number(finished)
-        if position is None:
-            reason = f"{finished}; printed {finished.answer[:40]!r}"
-            log.warning("resource.position_unknown", of=self._name, reason=reason)
+        reason = f"{finished}; printed {finished.answer[:40]!r}" if position is None else ""
+        self._tell_position(known=position is not None, reason=reason)
         return position
 
     async def retire(self) -> None:
@@ -122,6 +138,14 @@ class CommandResource:
     async def close(self) -> None:
         """Let go of what the service still writes to us."""
         self._programs.close()
+
+    def _tell_position(self, *, known: bool, reason: str) -> None:
+        """Only a change: it is asked every second."""
+        if known and not self._position_known:
+            log.info("resource.position_known", of=self._name)
+        elif self._position_known and not known:
+            log.warning("resource.position_unknown", of=self._name, reason=reason)
+        self._position_known = known
 
     def _program(self, action: str, argv: tuple[str, ...], limit_s: float) -> Program:
         given = {
@@ -169,6 +193,7 @@ class CommandResource:
         except ProgramError as error:
             return Reading(Condition.FAILED, str(error))
         if finished.status == 0:
+            self._may_run = True
             return Reading(Condition.ACTIVE)
         if finished.status == NOT_RUNNING:
             return Reading(Condition.STOPPED)

@@ -16,6 +16,7 @@ from pathlib import Path
 from fencing.config import duration
 from fencing.config.problems import ABSENT, HIDDEN, Problem, join
 from haagent.config.group_checks import short_budget
+from haagent.config.group_plans import stop_sum_s
 from haagent.config.settings import (
     CommandSettings,
     CommandTarget,
@@ -34,6 +35,7 @@ from haagent.resources.boot import objections
 from haagent.resources.ocf import META_DATA_LIMIT_S, OcfResource, clashes
 from haagent.resources.ocf_agent import DIRECTORY, OCF_ROOT, Agent
 from haagent.resources.ocf_metadata import problems, read
+from haagent.resources.ocf_notes import NotesError
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.resources.pid1 import Systemd
 from haagent.resources.units import RefusedError, Way
@@ -110,7 +112,8 @@ def _stop_s(group: GroupPlan, ocf: dict[str, OcfResource]) -> float:
             case _:
                 return settings.times.stop_s
 
-    return sum(one_s(settings) for settings in group.resources)
+    command = group.probe is not None and isinstance(group.probe.target, CommandTarget)
+    return stop_sum_s(map(one_s, group.resources), programs=command)
 
 
 async def _units(group: GroupPlan, machine: Machine) -> AsyncIterator[Problem]:
@@ -137,12 +140,12 @@ async def _agent(
     try:
         ended = await program.run("meta-data", META_DATA_LIMIT_S)
         found = problems(read(ended.answer), settings.parameters)
+    except NotesError as error:
+        text = f"could not be asked: {error}; ask as root"
+        yield Problem(f"{where}.agent", settings.agent, text, refuses=False)
+        return
     except (ResourceError, ValueError) as error:
         yield Problem(f"{where}.agent", settings.agent, str(error))
-        return
-    except OSError as error:
-        text = f"could not be asked: {error.strerror}: {error.filename}; ask as root"
-        yield Problem(f"{where}.agent", settings.agent, text, refuses=False)
         return
     finally:
         program.close()
@@ -180,7 +183,8 @@ def _programs(configuration: Configuration) -> Iterator[Problem]:
                 for key in ("start", "stop", "monitor", "position"):
                     argv: tuple[str, ...] | None = getattr(commands, key)
                     if argv is not None:
-                        yield from _program(_where(group, one.name, key), argv)
+                        where = _where(group, one.name, key)
+                        yield from _program(where, argv, needed=key == "stop")
         if group.probe is not None and isinstance(group.probe.target, CommandTarget):
             yield from _program(
                 join("group", group.name, "probe", "command"), group.probe.target.argv
@@ -189,16 +193,24 @@ def _programs(configuration: Configuration) -> Iterator[Problem]:
         yield from _program(f"hooks.{occasion.value}", hook.argv)
 
 
-def _program(where: str, argv: tuple[str, ...]) -> Iterator[Problem]:
-    path = Path(argv[0])
+def _program(where: str, argv: tuple[str, ...], *, needed: bool = False) -> Iterator[Problem]:
+    """A node that can do everything but stop its service would have to be powered off for it (S7).
+
+    Args:
+        where: The key.
+        argv: Its value.
+        needed: Refuse the configuration if it is not here.
+    """
+    path, why = Path(argv[0]), "; without it this node is powered off to stop it" if needed else ""
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        text = f"{error.strerror}; it must be on both nodes"
-        yield Problem(where, argv[0], text[0].lower() + text[1:], refuses=False)
+        text = f"{error.strerror}; install it on both nodes, or name another{why}"
+        yield Problem(where, argv[0], text[0].lower() + text[1:], refuses=needed)
         return
     if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
-        yield Problem(where, argv[0], "no program; chmod +x it, on both nodes", refuses=False)
+        text = f"no program; chmod +x it, on both nodes{why}"
+        yield Problem(where, argv[0], text, refuses=needed)
     elif mode & stat.S_IWOTH:
         text = "anybody could change it, and it is run as root; chmod o-w it"
         yield Problem(where, argv[0], text)

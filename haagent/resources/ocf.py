@@ -25,9 +25,9 @@ from haagent.resources.crm_shim import position
 from haagent.resources.ocf_agent import DIRECTORY, OCF_ROOT, Agent
 from haagent.resources.ocf_codes import Code, UnfitError, failure, reading_of
 from haagent.resources.ocf_metadata import Metadata, problems, read, unique_groups
+from haagent.resources.ocf_notes import NotesError
 from haagent.resources.ocf_notify import MOMENTS, variables
 from haagent.resources.ocf_settings import Limits, OcfSettings
-from haagent.resources.process import ProgramError
 
 META_DATA_LIMIT_S = 20.0
 """It takes 10 to 40 ms; the 5 s that agents advise are short on a machine under load."""
@@ -49,7 +49,9 @@ class OcfResource:
     ) -> None:
         self._settings: Final = settings
         self._agent: Final = Agent(settings, directory=directory, root=root)
+        self._notes: Final = self._agent.notes
         self._metadata: Metadata | None = None
+        self._seen_running = False
         self._limits = Limits(settings, None)
         self._log = log.bind(of=settings.instance)
 
@@ -124,14 +126,14 @@ class OcfResource:
         Raises:
             ResourceError: It was not seen stopped (or unpromoted): it may run.
         """
-        if not self._settings.promotable and self._may_be_up():
+        if not self._settings.promotable and self._notes.may_be_up():
             await self._stop_whole(Condition.ACTIVE)
             return
         reading = await self._look()
         if self._settings.promotable and reading.condition is Condition.ACTIVE:
             await self._try_demote(reading.condition)
             reading = await self._look()
-        if reading.condition is not Condition.STANDBY and self._may_be_up():
+        if reading.condition is not Condition.STANDBY and self._notes.may_be_up():
             await self._stop_whole(reading.condition)
 
     async def stand_by(self) -> None:
@@ -157,7 +159,7 @@ class OcfResource:
             ResourceError: It was not seen stopped: it may run.
         """
         await self.stop()
-        if self._may_be_up():
+        if self._notes.may_be_up():
             await self._stop_whole(Condition.STANDBY)
 
     async def close(self) -> None:
@@ -167,10 +169,13 @@ class OcfResource:
     async def position(self) -> int | None:
         """The promotion score that the agent has given this node; None if it has given none.
 
-        A negative one says "not this node": it counts as 0, as data older than all.
+        A negative one says "not this node": it counts as 0, as data older than all. That of a
+        resource which was not seen to run is of another day, and nobody's word.
         """
+        if not self._seen_running:
+            return None
         try:
-            score = position(self._agent.score_file.read_text(encoding="utf-8"))
+            score = position(self._notes.score_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return None if score is None else max(score, 0)
@@ -190,19 +195,23 @@ class OcfResource:
 
     async def _start_whole(self) -> None:
         """Have the agent start it."""
-        fresh = not self._may_be_up()
-        self._remember_up()
+        fresh = not self._notes.may_be_up()
+        self._notes.remember_up()
         try:
             await self._act("start", Condition.STOPPED)
         except UnfitError:
             if fresh:
                 # Refused: a probe's answer is good enough to see what it did, if anything.
-                self._agent.up_file.unlink(missing_ok=True)
+                self._notes.forget_up()
             raise
 
     async def _stop_whole(self, before: Condition) -> None:
         """Have the agent stop it, and see that it did."""
-        self._remember_up()
+        try:
+            self._notes.remember_up()
+        except NotesError as error:
+            # Better stopped than noted; that it must be seen by more than a probe is remembered.
+            self._log.warning("resource.not_noted", why=str(error))
         if self._settings.promotable and before is Condition.FAILED:
             # It may be promoted: agents refuse to stop it like that.
             await self._try_demote(before)
@@ -210,7 +219,7 @@ class OcfResource:
         reading = await self._look()
         if reading.condition is not Condition.STOPPED:
             raise ResourceError(f"stop ended with 0, but it is {_described(reading)}")
-        self._agent.up_file.unlink(missing_ok=True)
+        self._notes.forget_up()
 
     async def _try_demote(self, before: Condition) -> None:
         """Demote it; should that fail, then it is up to a stop."""
@@ -242,8 +251,13 @@ class OcfResource:
             self._log.warning("resource.notify_failed", why=str(error))
 
     async def _look(self, check_level: int = 0) -> Reading:
+        reading = await self._monitor(check_level)
+        self._seen_running = reading.condition in {Condition.ACTIVE, Condition.STANDBY}
+        return reading
+
+    async def _monitor(self, check_level: int) -> Reading:
         """Run a monitor: as a probe, if nothing of the resource was ever up on this node."""
-        probe = not self._may_be_up()
+        probe = not self._notes.may_be_up()
         interval_s = 0.0 if probe else self._limits.interval_s() or Times().interval_s
         level = 0 if probe else check_level
         try:
@@ -255,12 +269,17 @@ class OcfResource:
             )
         except UnfitError as error:
             return Reading(Condition.STOPPED if probe else Condition.FAILED, str(error))
-        except ProgramError as error:
+        except NotesError as error:
+            return Reading(Condition.FAILED, str(error))
+        except ResourceError as error:
             reading = Reading(Condition.FAILED, str(error))
         else:
             reading = reading_of(ended, promotable=self._settings.promotable, probe=probe)
         if reading.condition is not Condition.STOPPED:
-            self._remember_up()
+            try:
+                self._notes.remember_up()
+            except NotesError as error:
+                return Reading(Condition.FAILED, f"{_described(reading)}; and {error}")
         return reading
 
     async def _learn(self) -> Metadata:
@@ -274,13 +293,6 @@ class OcfResource:
             raise ResourceError(f"{self._settings.agent} gives no meta-data: {error}") from None
         self._limits = Limits(self._settings, self._metadata)
         return self._metadata
-
-    def _may_be_up(self) -> bool:
-        return self._agent.up_file.exists()
-
-    def _remember_up(self) -> None:
-        self._agent.lay_out()
-        self._agent.up_file.touch()
 
 
 def clashes(resources: Sequence[OcfResource]) -> list[str]:

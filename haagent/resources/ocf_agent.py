@@ -22,14 +22,15 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from fencing.config.problems import nearest
-from haagent.resources.crm_shim import NODE, SCORE_FILE, TOOLS
+from haagent.resources.crm_shim import NODE, SCORE_FILE
 from haagent.resources.ocf_codes import REASON, UnfitError
+from haagent.resources.ocf_notes import Notes
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.resources.process import Finished, Program, Programs
 from haagent.resources.spawn import PATH
@@ -41,10 +42,6 @@ DIRECTORY = Path("/run/haagent-ocf")
 agents would take for stopped what then still runs."""
 FEATURE_SET = "3.16.2"
 """Of Pacemaker 2.1.5, which Debian 12's agents are written for."""
-PASSED_ON = {"sm-notify": Path("/usr/sbin/sm-notify")}
-"""What agents (nfsnotify) look for in HA_SBIN_DIR that is none of Pacemaker's."""
-STAND_IN = "haagent-crm"
-"""Our console script that runs crm_shim, beside the interpreter."""
 
 _FORM = re.compile(r"ocf:([A-Za-z0-9][A-Za-z0-9_.+-]*):([A-Za-z0-9][A-Za-z0-9_.+-]*)")
 _INSTANCE = re.compile(r"[A-Za-z0-9_.:+-]+")
@@ -76,12 +73,8 @@ class Agent:
         assert _INSTANCE.fullmatch(settings.instance), settings.instance
         self._settings = settings
         self._root = root
-        self._directory = directory
         self._programs = Programs(settings.instance)
-        self.score_file = directory / "scores" / settings.instance
-        """Its promotion score, written by the stand-ins."""
-        self.up_file = directory / "up" / settings.instance
-        """Is there while something of the resource may be up on this node."""
+        self.notes = Notes(directory, settings.instance)
 
     async def run(
         self,
@@ -104,10 +97,10 @@ class Agent:
 
         Raises:
             UnfitError: There is no such agent.
+            NotesError: There is no room for its notes; it was not run.
             ProgramError: It did not run to its end.
         """
-        program = find(self._settings.agent, self._root)
-        self.lay_out()
+        self.notes.lay_out()
         environment = {
             **self._environment(),
             **(notify or {}),
@@ -118,26 +111,16 @@ class Agent:
         }
         return await self._programs.run(
             Program(
-                argv=(str(program), action),
+                argv=(self._settings.agent, action),
                 action=action,
                 environment=environment,
                 lives_on=action in ("start", "promote", "demote", "notify"),
                 quiet=action in ("monitor", "meta-data"),
                 answers=action == "meta-data",
+                find=partial(find, self._settings.agent, self._root),
             ),
             limit_s,
         )
-
-    def lay_out(self) -> None:
-        """Make the directory what agents expect; harmless when repeated."""
-        for name in ("state", "scores", "up", "tools"):
-            (self._directory / name).mkdir(mode=0o755, parents=True, exist_ok=True)
-        stand_in = Path(sys.executable).with_name(STAND_IN)
-        for name, target in {**dict.fromkeys(TOOLS, stand_in), **PASSED_ON}.items():
-            link = self._directory / "tools" / name
-            if not link.is_symlink() or link.readlink() != target:
-                link.unlink(missing_ok=True)
-                link.symlink_to(target)
 
     def close(self) -> None:
         """Let go of the output of what runs on."""
@@ -146,8 +129,8 @@ class Agent:
     def _environment(self) -> dict[str, str]:
         """What is the same for all actions."""
         settings = self._settings
-        _, provider, type_ = settings.agent.split(":")
-        tools = str(self._directory / "tools")
+        provider, type_ = _names(settings.agent)
+        tools = str(self.notes.directory / "tools")
         meta = {"on_node": settings.node, **(_CLONE if settings.promotable else {})}
         return {
             **{f"OCF_RESKEY_{name}": value for name, value in settings.parameters.items()},
@@ -161,34 +144,40 @@ class Agent:
             "OCF_RESOURCE_PROVIDER": provider,
             "OCF_EXIT_REASON_PREFIX": REASON,
             "OCF_OUTPUT_FORMAT": "text",
-            "HA_RSCTMP": str(self._directory / "state"),
+            "HA_RSCTMP": str(self.notes.directory / "state"),
             "HA_LOGFACILITY": "none",
             "HA_debug": "0",
             "HA_SBIN_DIR": tools,
             "PATH": f"{tools}:{PATH}",
-            SCORE_FILE: str(self.score_file),
+            SCORE_FILE: str(self.notes.score_file),
             NODE: settings.node,
         }
 
 
-def find(agent: str, root: Path) -> Path:
-    """The program of "ocf:PROVIDER:TYPE".
+def find(agent: str, root: Path) -> str:
+    """Path of the program of "ocf:PROVIDER:TYPE"; blocks as long as its disk does.
 
     Raises:
         UnfitError: There is none, or others could have put something else in its place.
+        OSError: The disk cannot tell.
     """
-    match = _FORM.fullmatch(agent)
-    if match is None:
-        raise UnfitError(f'{agent!r} is not written as "ocf:PROVIDER:TYPE"')
     path = root / "resource.d"
-    for name in match.groups():
+    for name in _names(agent):
         if not (path / name).exists():
             known = [entry.name for entry in path.iterdir()] if path.is_dir() else []
             hint = nearest(name, known, "is its package installed?")
             raise UnfitError(f"{agent} is not installed: there is no {path / name}; {hint}")
         path /= name
     _refuse_foreign(path)
-    return path
+    return str(path)
+
+
+def _names(agent: str) -> tuple[str, ...]:
+    """Its provider and its type."""
+    match = _FORM.fullmatch(agent)
+    if match is None:
+        raise UnfitError(f'{agent!r} is not written as "ocf:PROVIDER:TYPE"')
+    return match.groups()
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -70,7 +70,7 @@ def failure(action: str, finished: Finished) -> ResourceError:
     """The end of an action that should have ended with 0, as an error with all that is known."""
     how = _how(action, finished)
     if finished.status in HARD and action in ("start", "promote"):
-        return UnfitError(f"{how}; not here again until its configuration or this node is changed")
+        return UnfitError(f"{how}; it ends the same until its configuration or this node changes")
     return ResourceError(how)
 
 

@@ -9,12 +9,10 @@ from typing import Final
 
 from haagent.resources import Times
 from haagent.resources.ocf_metadata import Metadata
-from haagent.resources.process import GRACE_S, KILLED_S
+from haagent.resources.process import ENDING_S
 
 PROMOTION_LIMIT_S = 60.0
 """For promote, demote and notify where nobody says anything: as for start and stop."""
-ENDING_S = GRACE_S + KILLED_S
-"""What it may take to end an action that has overrun its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,7 @@ class Limits:
             stop_s=sum(self.action_s(action) + ENDING_S for action in stop),
             monitor_s=self.action_s("monitor") + ENDING_S,
             interval_s=self.interval_s(),
+            answer_s=self.action_s("start"),
         )
 
     def _advised(self, action: str) -> tuple[float | None, float | None]:

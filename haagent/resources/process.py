@@ -16,7 +16,7 @@ import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ import structlog
 
 from haagent.resources import ResourceError
 from haagent.resources.output import TAIL_LINES, Allowance, Lines, PipeReader
+from haagent.resources.process_table import living
 from haagent.resources.spawn import PATH, Child, spawn, spawn_apart
 
 HELD_S = 1.0
@@ -35,6 +36,8 @@ GRACE_S = 2.0
 """Between SIGTERM and SIGKILL: for a program that is too late anyway, to tidy up after itself."""
 KILLED_S = 2.0
 """SIGKILL takes effect at once, except in the kernel's uninterruptible sleep."""
+ENDING_S = GRACE_S + KILLED_S
+"""What it takes at most to end a program that has overrun its limit."""
 GROUP_POLL_S = 0.02
 GROUP_LOOK_S = 0.25
 """To read all of /proc takes milliseconds, and is needed only to tell zombies from the living."""
@@ -74,6 +77,9 @@ class Program:
     """Its lines are logged as debug only: for what is run every few seconds."""
     answers: bool = False
     """Its stdout is an answer to be read, not lines for the log."""
+    find: Callable[[], str] | None = None
+    """Says which program argv[0] stands for, on the thread that loads it: the disk may hang. Raises
+    OSError, or the ResourceError that run() is to raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Finished:
     def __str__(self) -> str:
         """How it ended and its last word, for an error text."""
         if self.status < 0:
-            how = f"killed by {signal.Signals(-self.status).name}"
+            how = f"killed by {_signal_name(-self.status)}"
         else:
             how = f"exit status {self.status}"
         return f"{how}: {self.tail[-1]}" if self.tail else how
@@ -111,12 +117,13 @@ class Programs:
 
         Args:
             program: What to run.
-            limit_s: For the whole run. Ending it may take GRACE_S + KILLED_S more.
+            limit_s: For the whole run. Ending it may take ENDING_S more.
 
         Raises:
             TimedOutError: It was too slow; nothing of its process group is left.
             StuckError: It, or an earlier one, cannot be ended, and may still do what it was to do.
             ProgramError: It could not be started.
+            ResourceError: What `find` of the program raised.
         """
         await self._refuse_survivors()
         try:
@@ -202,8 +209,16 @@ class _Execution:
             _Answer(self._answer) if program.answers else self._lines(allowance),
             self._lines(allowance),
         )
-        write_ends = [self._pipe(sink) for sink in sinks]
-        spawn_apart(loop, partial(_start, program, *write_ends), self._started)
+        write_ends: list[int] = []
+        try:
+            for sink in sinks:
+                write_ends.append(self._pipe(sink))  # noqa: PERF401  # known if a later one fails
+            spawn_apart(loop, partial(_start, program, *write_ends), self._started)
+        except OSError:
+            for descriptor in write_ends:
+                os.close(descriptor)
+            self.finish_output()
+            raise
 
     def answer(self) -> str:
         """What it wrote to stdout so far, if that is an answer."""
@@ -245,7 +260,7 @@ class _Execution:
             return "" if self.status.done() else f"{self.program.argv[0]} (being loaded)"
         if not self._group_lives():
             return ""
-        return await asyncio.to_thread(_members, self._child.pid)
+        return await living(self._child.pid)
 
     def _lines(self, allowance: Allowance) -> Lines:
         show = self._log.debug if self.program.quiet else self._log.info
@@ -257,20 +272,18 @@ class _Execution:
         Returns:
             Its writing end.
         """
-        try:
-            read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        except OSError:
-            self.finish_output()
-            raise
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_end, False)
         self._readers.append(PipeReader(read_end, sink.feed, sink.end))
         return write_end
 
-    def _started(self, result: Child | OSError) -> None:
+    def _started(self, result: Child | OSError | ResourceError) -> None:
         self._spawned.set()
         if isinstance(result, OSError):
             reason = f"{self.program.action}: {self.program.argv[0]}: {result.strerror}"
-            self.status.set_exception(ProgramError(reason))
+            result = ProgramError(reason)
+        if isinstance(result, ResourceError):
+            self.status.set_exception(result)
             return
         self._child = result
         asyncio.get_running_loop().add_reader(result.pidfd, self._ended, result)
@@ -340,32 +353,33 @@ def _start(program: Program, stdout: int, stderr: int) -> Child:
     """On a thread of its own; closes the writing ends, which only the program shall hold."""
     environment = {**ENVIRONMENT, **program.environment}
     try:
-        return spawn(program.argv, environment, stdout=stdout, stderr=stderr)
+        name = program.argv[0] if program.find is None else program.find()
+        return spawn((name, *program.argv[1:]), environment, stdout=stdout, stderr=stderr)
     finally:
         os.close(stdout)
         os.close(stderr)
 
 
-def _members(group: int) -> str:
-    """The processes of a group that still live, each with its name and state; blocks for ms.
-
-    Source: proc(5), /proc/pid/stat: the name in parentheses, state, parent, process group.
-    """
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # Ended while we looked.
-            head, _, tail = path.read_text(errors="replace").rpartition(")")
-            state, _parent, its_group = tail.split()[:3]
-            if int(its_group) == group and state not in "ZX":
-                pid, _, name = head.partition(" (")
-                found.append(f"{pid} ({name}, state {state})")
-    return ", ".join(found)
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # Most of the real-time signals have none.
+        return f"signal {number}"
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Bring it to its end although the caller is cancelled meanwhile; it is bounded."""
+    """Bring it to its end although the caller is cancelled meanwhile; it is bounded.
+
+    Raises:
+        CancelledError: The caller was cancelled; not before its end.
+    """
     task = asyncio.create_task(work)
+    cancelled = False
     while not task.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
     task.result()
+    if cancelled:
+        raise asyncio.CancelledError

@@ -20,6 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from haagent.resources import ResourceError
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """As Debian gives it to root and systemd to a service."""
 
@@ -82,21 +84,31 @@ def spawn(
         _libc.posix_spawnattr_destroy(attributes)
         _libc.posix_spawn_file_actions_destroy(actions)
     _be_ordinary(pid.value)
-    return Child(pid.value, os.pidfd_open(pid.value))
+    try:
+        return Child(pid.value, os.pidfd_open(pid.value))
+    except OSError:  # No more descriptors: nobody would hear of its end, nor end it.
+        os.killpg(pid.value, signal.SIGKILL)
+        os.waitpid(pid.value, 0)
+        raise
 
 
 def spawn_apart(
-    loop: AbstractEventLoop, start: Callable[[], Child], tell: Callable[[Child | OSError], None]
+    loop: AbstractEventLoop,
+    start: Callable[[], Child],
+    tell: Callable[[Child | OSError | ResourceError], None],
 ) -> None:
     """Call `start` on a thread of its own, and `tell` on the loop how it went.
 
     A thread from a pool would be missing to others while a program hangs in being loaded.
+
+    Raises:
+        OSError: There is no thread to be had; `start` is not called.
     """
 
     def work() -> None:
         try:
-            result: Child | OSError = start()
-        except OSError as error:
+            result: Child | OSError | ResourceError = start()
+        except (OSError, ResourceError) as error:
             result = error
         try:
             loop.call_soon_threadsafe(tell, result)
@@ -105,7 +117,10 @@ def spawn_apart(
                 with suppress(ProcessLookupError):
                     os.killpg(result.pid, signal.SIGKILL)
 
-    threading.Thread(target=work, name="spawn", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="spawn", daemon=True).start()
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from error
 
 
 def _fill_actions(actions: ctypes.Array[ctypes.c_char], stdout: int, stderr: int) -> None:

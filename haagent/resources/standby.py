@@ -167,9 +167,11 @@ class StandbyKeeper:
             try:
                 await bounded(resource.name, resource.stop(), "stop", resource.times.stop_s)
             except StepFailedError as error:
-                log.error("standby.escaped", of=resource.name, reason=error.reason)
                 escaped.append(str(error))
-        return ", ".join(escaped)
+        reason = ", ".join(escaped)
+        if escaped:
+            log.error("standby.escaped", reason=reason)
+        return reason
 
     async def _keep(self) -> None:
         for resource in self._resources:

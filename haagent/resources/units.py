@@ -109,7 +109,7 @@ class Way(Protocol):
         """Order a job and wait for its end, at most about `wait_s`."""
 
     async def processes(self, unit: str) -> tuple[str, ...]:
-        """What runs in the unit's control group, whatever its state: "PID command line"."""
+        """What runs in the unit's control group, whatever its state: "PID name", or more."""
 
     async def kill(self, unit: str) -> None:
         """SIGKILL to every process of its control group; none there is no error."""

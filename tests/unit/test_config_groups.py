@@ -31,6 +31,7 @@ from haagent.watchdog import WatchdogSettings
 
 APP = "/usr/local/sbin/app"
 MINUTE_NS = 60_000_000_000
+SLOW_BEATS = 'interval = "5s"\nsuspect_after = "20s"\ndead_after = "40s"'
 WATCHDOG = 'mode = "required"\nidentity = "iTCO_wdt"\ntimeout = "30s"'
 REFERENCES = 'references = ["192.0.2.1"]\nneighbours = []\n'
 
@@ -346,13 +347,28 @@ REFUSALS = [
     (
         group(resources=NGINX.replace("unit", 'stop_timeout = "301s"\nunit')),
         "timing.stop_budget",
-        'at least "301s"',
+        'at least "305s"',
     ),
     (
-        # 60 s, and twice a monitor of 20 s, each with 4 s to end it.
-        group(resources=DUMMY).replace('stop_budget = "5m"', 'stop_budget = "111s"'),
+        # 60 s, and twice a monitor of 20 s, each with 4 s to end it, and 4 s for one before.
+        group(resources=DUMMY).replace('stop_budget = "5m"', 'stop_budget = "115s"'),
         "timing.stop_budget",
-        'at least "112s"',
+        'at least "116s"',
+    ),
+    (
+        group(resources=APP_RESOURCE).replace('stop_budget = "5m"', 'stop_budget = "63s"'),
+        "timing.stop_budget",
+        '4 s to end what hangs; make it at least "64s"',
+    ),
+    (
+        group(f'probe = {{ command = ["{APP}"] }}').replace('"5m"', '"3s"'),
+        "timing.stop_budget",
+        'at least "4s"',
+    ),
+    (
+        group('probe = { http = "https://192.0.2.10/", server_name = "www..example.org" }'),
+        "group.web.probe.server_name",
+        "not a name of a server",
     ),
     (group("probe = {}"), "group.web.probe", "one of tcp, http and command"),
     (
@@ -425,6 +441,14 @@ REFUSALS = [
     (example().replace("[hooks]", '[hooks]\non_alarm = ["mail"]'), "hooks.on_alarm", "absolute"),
     (example().replace("[hooks]", "[hooks]\non_alert = []"), "hooks.on_alert", "on_alarm?"),
     (example().replace('mode = "preferred"', 'mode = "soft"'), "watchdog.mode", "preferred"),
+    (
+        example()
+        .replace('interval = "100ms"\nsuspect_after = "400ms"\ndead_after = "1s"', SLOW_BEATS)
+        .replace('serving_grace = "10s"', 'serving_grace = "1m"')
+        .replace('fence_delay = "3s"', 'fence_delay = "30s"'),
+        "watchdog.timeout",
+        "less than 3 heartbeats",
+    ),
     (
         example().replace('"iTCO_wdt"\ntimeout = "10s"', '"iTCO_wdt"\ntimeout = "5.5s"'),
         "watchdog.timeout",

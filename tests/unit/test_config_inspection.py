@@ -195,12 +195,15 @@ def test_the_stop_budget_knows_the_agents_advice(bench: Bench) -> None:
     (problem,) = bench.ask(bench.fake("/"))
     assert problem.refuses
     assert problem.where == "timing.stop_budget"
-    # With two monitors of 20 s, and 4 s to end each.
-    assert '"352s"' in problem.text
+    # With two monitors of 20 s, 4 s to end each, and 4 s to end one that runs before.
+    assert '"356s"' in problem.text
 
 
 def test_programs(bench: Bench) -> None:
-    """A program that is missing here is a warning, one that anybody can change is refused."""
+    """One that anybody can change is refused, and a missing one without which nothing stops (S7).
+
+    What else is missing here is a warning.
+    """
     loose = bench.folder / "loose"
     loose.write_text("#!/bin/sh\n")
     loose.chmod(0o757)
@@ -210,14 +213,17 @@ def test_programs(bench: Bench) -> None:
         'probe = { command = ["/bin/sh", "-c", "true"] }',
         '[[group.resource]]\nkind = "command"\nname = "app"',
         f'start = ["{loose}"]\nstop = ["/none/app"]\nmonitor = ["{plain}"]',
+        'position = ["/none/position"]',
     )
     said = {problem.where.rpartition(".")[2]: problem for problem in found}
-    assert said.keys() == {"start", "stop", "monitor"}
+    assert said.keys() == {"start", "stop", "monitor", "position"}
     assert said["start"].refuses
     assert "no such file" in said["stop"].text
     assert "chmod +x" in said["monitor"].text
-    assert not said["stop"].refuses
+    assert said["stop"].refuses
+    assert "install it on both nodes, or name another" in said["stop"].text
     assert not said["monitor"].refuses
+    assert not said["position"].refuses
 
 
 def test_probes(bench: Bench) -> None:
@@ -238,7 +244,7 @@ def test_check_config_asks_the_machine(bench: Bench) -> None:
     loose.chmod(0o757)
     bench.ask(
         '[[group.resource]]\nkind = "command"\nname = "app"',
-        f'start = ["{loose}"]\nstop = ["/none/app"]\nmonitor = ["/bin/true"]',
+        f'start = ["{loose}"]\nstop = ["/bin/true"]\nmonitor = ["/none/app"]',
     )
     arguments = ["check-config", "--node", "alpha", str(bench.site.file)]
     done = CliRunner().invoke(app, arguments)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -314,6 +315,16 @@ def test_cancelled(tmp_path: Path) -> None:
     before = descriptors()
     asyncio.run(main())
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("name", ["www..example.org", ".example.org", "x" * 64 + ".org", "a\0b"])
+def test_what_is_no_name_of_a_server(name: str) -> None:
+    """One that no handshake can ask for is refused when the probe is made, not when it asks."""
+    context = tls_context()
+    with pytest.raises(EdgeError, match="not a name of a server"):
+        HttpProbe(LOOPBACK, 443, TIMEOUT_S, tls=context, server_name=name, host="example.org")
+    HttpProbe(LOOPBACK, 443, TIMEOUT_S, tls=context, server_name="www.example.org.")
+    HttpProbe(IPv6Address("::1"), 443, TIMEOUT_S, tls=context)
 
 
 @pytest.mark.parametrize("path", ["", "/a b", "/\r\nX: y", "/ä"])

@@ -117,6 +117,22 @@ def test_patience_until_the_first_answer(kind: int) -> None:
     asyncio.run(main())
 
 
+def test_the_patience_may_be_shorter_than_a_start() -> None:
+    """Of an OCF agent start_s is the sum of all that a start may do; as it is when it has begun."""
+
+    async def main() -> None:
+        service, program = Service(), Program()
+        probed = ProbedResource(program, service, service.clock_ns)
+        program.times = Times(start_s=200.0, answer_s=60.0)
+        await probed.start()
+        service.now_ns += 59 * 10**9
+        assert await probed.monitor() == WAITS
+        service.now_ns += 10**9
+        assert await probed.monitor() == Reading(Condition.FAILED, "refused")
+
+    asyncio.run(main())
+
+
 def test_taken_up_there_is_no_patience() -> None:
     """A service that ran before our restart has answered before."""
 

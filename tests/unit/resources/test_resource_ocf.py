@@ -4,16 +4,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
+from dead_disk import dead_disk
 from ocf_bench import FakeAgent, refused
 
 from haagent.resources import Condition, Reading, Resource
 from haagent.resources.group import GroupRunner
 from haagent.resources.health import Policy
+from haagent.resources.ocf import OcfResource
 from haagent.resources.ocf_codes import UnfitError
+from haagent.resources.ocf_settings import OcfSettings
 from haagent.resources.process import TimedOutError
 
 STOPPED = Reading(Condition.STOPPED)
@@ -134,7 +142,7 @@ def test_unfit_node(fake: FakeAgent, code: int) -> None:
         error = await refused(resource.start())
         assert isinstance(error, UnfitError)
         assert "no such thing" in str(error)
-        assert "not here again" in str(error)
+        assert "it ends the same until" in str(error)
         await resource.stop()
 
     asyncio.run(main())
@@ -312,6 +320,118 @@ def test_flood(fake: FakeAgent) -> None:
     said, longest_s = asyncio.run(main())
     assert said.endswith("start ended with 1: too much")
     assert longest_s < 1.0  # Milliseconds in fact; a busy machine adds its own.
+
+
+def run(*command: str | Path) -> None:
+    """It takes milliseconds."""
+    subprocess.run(command, check=True)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """For the notes, with room for little: it is full when it is filled."""
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "nr_inodes=64", "none", folder)
+    try:
+        yield
+    finally:
+        run("umount", folder)
+
+
+def fill(folder: Path) -> None:
+    """Until nothing more can be made in it."""
+    with suppress(OSError):
+        for number in count():
+            (folder / str(number)).touch()
+
+
+def test_nothing_starts_without_its_note(fake: FakeAgent) -> None:
+    """S7: what no later agent would know of is not started; and the agent does not die of it."""
+    resource = fake.resource()
+
+    async def main() -> None:
+        assert await resource.monitor() == STOPPED
+        fill(fake.directory)
+        assert await resource.monitor() == STOPPED, "that needs no room"
+        assert "No space left" in str(await refused(resource.start()))
+        assert "start 0 0" not in fake.calls()
+        await resource.stop()
+        fake.become("unpromoted")
+        reading = await fake.resource().monitor()
+        assert reading.condition is Condition.FAILED
+        assert "No space left" in reading.detail
+
+    with small_disk(fake.directory):
+        asyncio.run(main())
+
+
+def test_without_room_it_is_stopped_all_the_same(fake: FakeAgent) -> None:
+    """S7: a stop needs no note, and even so believes no lenient probe afterwards."""
+    resource = fake.resource()
+
+    async def main() -> None:
+        await resource.monitor()
+        fill(fake.directory)
+        fake.become("unpromoted")
+        assert (await resource.monitor()).condition is Condition.FAILED
+        await resource.stop()
+        assert not fake.role
+        fake.become("unpromoted")
+        await resource.monitor()
+        fake.do("monitor", LENIENT)
+        fake.do("stop", "exit 0")
+        assert "not installed" in str(await refused(resource.stop()))
+
+    with small_disk(fake.directory):
+        asyncio.run(main())
+
+
+def test_notes_that_have_become_read_only(fake: FakeAgent) -> None:
+    """What has its note is looked at and stopped as ever; from nothing nobody makes a reading."""
+    resource = fake.resource()
+
+    async def main() -> None:
+        await resource.start()
+        run("mount", "-o", "remount,ro", fake.directory)
+        assert await resource.monitor() == ACTIVE
+        await resource.stop()
+        assert not fake.role
+        assert await resource.monitor() == STOPPED
+        assert "Read-only" in str(await refused(fake.resource(name="other").start()))
+
+    with small_disk(fake.directory):
+        asyncio.run(main())
+
+
+def test_an_agent_on_a_dead_disk_holds_up_nobody(fake: FakeAgent, tmp_path: Path) -> None:
+    """It is looked for beside the loop, within the action's limit; and an error of it is FAILED."""
+    root = tmp_path / "dead"
+    root.mkdir()
+    settings = OcfSettings("db", "g", "alpha", "ocf:test:Fake", limits_s={"monitor": 0.3})
+
+    with dead_disk(root) as disk:
+
+        async def main() -> None:
+            resource = OcfResource(settings, directory=fake.directory, root=root)
+            look = asyncio.create_task(resource.monitor())
+            while not disk.touched.is_set():  # noqa: ASYNC110  # another thread sets it
+                await asyncio.sleep(0.01)
+            assert not look.done()
+            late = await look
+            assert late.condition is Condition.FAILED
+            assert "no end after 0.3 s" in late.detail
+            assert "being loaded" in (await resource.monitor()).detail
+            patient = OcfResource(
+                replace(settings, limits_s={}), directory=fake.directory, root=root
+            )
+            look = asyncio.create_task(patient.monitor())
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(disk.revive)
+            broken = await look
+            assert broken.condition is Condition.FAILED
+            assert "ocf:test:Fake" in broken.detail
+
+        asyncio.run(main())
 
 
 def test_in_a_group(fake: FakeAgent) -> None:

@@ -87,6 +87,8 @@ def test_advice(fake: FakeAgent, interval_s: float | None) -> None:
     assert deep._limits.action_s("monitor") == 22.0
     # All that a start may need: look, stop, look, start, look.
     assert plain.times.start_s >= 3 * 21 + 31 + 32
+    # A service has no longer than its own start for its first answer.
+    assert plain.times.answer_s == 31.0
     assert plain.times.stop_s >= 32 + 21
 
 

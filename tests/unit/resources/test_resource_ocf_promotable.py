@@ -194,7 +194,15 @@ def test_score_is_the_position(fake: FakeAgent, score: str, position: int) -> No
         assert await resource.position() is None
         await resource.start()
         assert await resource.position() == position
-        assert await fake.resource().position() == position
+        restarted = fake.resource(promotable=True)
+        assert await restarted.position() is None, "not seen to run: a score of another day"
+        await restarted.monitor()
+        assert await restarted.position() == position
+        role = fake.role
+        (fake.state / "role").unlink()
+        await restarted.monitor()
+        assert await restarted.position() is None
+        fake.become(role)
         assert await fake.resource(name="other").position() is None
         await resource.retire()
         assert await resource.position() is None

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haagent.resources.crm_shim import DISCONNECTED, NO_SUCH, TOOLS, USAGE, position
-from haagent.resources.ocf_agent import STAND_IN
+from haagent.resources.ocf_notes import STAND_IN
 
 STAND_IN_PATH = Path(sys.executable).with_name(STAND_IN)
 

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -16,7 +19,7 @@ import pytest
 import structlog
 from dead_disk import dead_disk
 
-from haagent.resources import output, process
+from haagent.resources import ResourceError, output, process
 from haagent.resources.process import (
     ENVIRONMENT,
     Finished,
@@ -127,6 +130,7 @@ def test_arguments_are_not_for_a_shell() -> None:
     assert str(finished) == "exit status 0: $HOME; a  b *"
     assert str(run(shell("echo why >&2; exit 3"))[0]) == "exit status 3: why"
     assert str(run(shell("kill -KILL $$"))[0]) == "killed by SIGKILL"
+    assert str(run(shell("kill -35 $$"))[0]) == "killed by signal 35", "it has no name"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,63 @@ def test_what_cannot_be_started_is_said(argv: str, reason: str) -> None:
         assert (await programs.run(shell("exit 0"), LIMIT_S)).status == 0
 
     asyncio.run(main())
+
+
+def test_a_machine_without_threads_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread can be started: that is an error of the program, and leaves no descriptor open."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        programs = Programs("db")
+        before = descriptors()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(ProgramError, match="start: can't start new thread"):
+                await programs.run(shell("exit 0"), LIMIT_S)
+        assert descriptors() == before
+        assert (await programs.run(shell("exit 0"), LIMIT_S)).status == 0
+
+    asyncio.run(main())
+
+
+def test_a_program_that_nobody_can_watch_does_not_run_on() -> None:
+    """Without a descriptor for its end it is killed and waited for, and its start has failed."""
+
+    async def main() -> None:
+        programs = Programs("db")
+        # The two pipes and nothing else.
+        pipes = [os.dup(0) for _ in range(4)]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(pipes) + 1, limit[1]))
+        for descriptor in pipes:
+            os.close(descriptor)
+        try:
+            with pytest.raises(ProgramError, match="start: sh: Too many open files"):
+                await programs.run(shell("sleep 1000"), LIMIT_S)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert (await programs.run(shell("exit 0"), LIMIT_S)).status == 0
+
+    before = children()
+    asyncio.run(main())
+    assert children() <= before
+
+
+def test_the_search_for_a_program_may_fail() -> None:
+    """What it raises is told: an error of the disk as one of the program, a refusal as it is."""
+
+    async def main(error: Exception) -> None:
+        def find() -> str:
+            raise error
+
+        await Programs("db").run(Program(("x",), "start", find=find), LIMIT_S)
+
+    with pytest.raises(ProgramError, match="start: x: Input/output error"):
+        asyncio.run(main(OSError(errno.EIO, "Input/output error")))
+    with pytest.raises(ResourceError, match="not here"):
+        asyncio.run(main(ResourceError("not here")))
 
 
 def test_lines_are_logged_while_it_runs(tmp_path: Path) -> None:
@@ -273,6 +334,35 @@ def test_cancellation_ends_it_too(tmp_path: Path, patience_s: float) -> None:
     assert not marked(tmp_path)
 
 
+def test_a_cancellation_beside_the_limit_is_not_lost(tmp_path: Path) -> None:
+    """Cancelled while a program that overran its limit is ended, run() says so, not "timed out"."""
+    ended = tmp_path / "ended"
+    program = shell(f"trap 'echo >{ended}' TERM; while :; do sleep 0.05; done")
+
+    async def main() -> None:
+        task = asyncio.create_task(Programs("db").run(program, SHORT_S))
+        await until(ended.exists)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def children() -> set[str]:
+    """All processes of ours, zombies included."""
+    return {
+        pid
+        for path in Path("/proc/self/task").glob("*/children")
+        for pid in path.read_text().split()
+    }
+
+
+def descriptors() -> int:
+    """How many are open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_no_zombie_is_left() -> None:
     """Whatever way a program ended, it was waited for."""
 
@@ -285,18 +375,11 @@ def test_no_zombie_is_left() -> None:
             async with asyncio.timeout(SHORT_S):
                 await programs.run(shell("sleep 100"), LIMIT_S)
 
-    def children() -> set[str]:
-        return {
-            pid
-            for path in Path("/proc/self/task").glob("*/children")
-            for pid in path.read_text().split()
-        }
-
     before = children()
-    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    opened = descriptors()
     asyncio.run(main())
     assert children() <= before
-    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    assert descriptors() <= opened
 
 
 @pytest.mark.parametrize("away", ["setsid", ""], ids=["own session", "same group"])

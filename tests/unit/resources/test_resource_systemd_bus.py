@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,35 @@ def test_deaf_systemd(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert bench.unit == "inactive"
 
     play(scene)
+
+
+def test_a_bus_that_hangs_costs_a_second(tmp_path: Path) -> None:
+    """A takeover does not wait for it: systemctl is asked after the first second, then at once."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    systemctl = folder / "systemctl"
+    systemctl.write_text(
+        "#!/bin/sh\nprintf 'LoadState=loaded\\nActiveState=active\\nSubState=exited\\n'\n"
+    )
+    systemctl.chmod(0o755)
+
+    async def scene() -> None:
+        async with faking(tmp_path, (str(systemctl),)) as bench:
+            daemon = bench.bus._daemon
+            assert daemon is not None
+            daemon.send_signal(signal.SIGSTOP)
+            try:
+                loop = asyncio.get_running_loop()
+                for limit_s in (3.0, 1.0):
+                    begun_s = loop.time()
+                    assert (await bench.ours.state(DB)).sub == "exited", "systemctl's answer"
+                    assert loop.time() - begun_s < limit_s
+            finally:
+                daemon.send_signal(signal.SIGCONT)
+            await until(bench.ours.reachable)
+            assert (await bench.ours.state(DB)).sub == "dead", "systemd's own"
+
+    asyncio.run(scene())
 
 
 def test_no_bus_at_first(tmp_path: Path) -> None:
