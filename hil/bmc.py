@@ -111,6 +111,8 @@ class IpmiSim:
     machine: str | None = None
     """A program for the BMC to start and end as its machine, in place of any such command; it
     outlives a BMC that dies. `power` and `fault` then say nothing."""
+    kcs_port: int | None = None
+    """TCP port on the loopback where a virtual machine finds its BMC, beside `chassis_control`."""
     kill_wait_s: int = 1
     """How long such a machine may ignore SIGTERM, whole seconds."""
     prefix: Sequence[str] = ()
@@ -241,7 +243,10 @@ class IpmiSim:
                 machine=self.machine,
                 kill_wait_s=self.kill_wait_s,
             )
-        return f'  chassis_control "{self.chassis_control or script} 0x20"'
+        lines = [f'  chassis_control "{self.chassis_control or script} 0x20"']
+        if self.kcs_port is not None:
+            lines.append(f"  serial 15 127.0.0.1 {self.kcs_port} codec VM")
+        return "\n".join(lines)
 
     def _port_open(self) -> bool:
         """Whether the simulator's own network namespace has the UDP port bound.

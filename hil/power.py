@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from typing import Protocol
 
-from hil.machine import Machine
 from hil.record import Record
 
 # A stale answer (the script before was killed) is passed over by the process id in it.
@@ -28,6 +28,24 @@ while read -r id answer < {answers}; do [ "$id" = "$$" ] && break; done
 [ "$answer" = failed ] && exit 1
 echo "$answer"
 """
+
+
+class Powered(Protocol):
+    """What such a switch switches."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has power."""
+
+    @property
+    def name(self) -> str:
+        """Of the machine."""
+
+    def power_on(self) -> None:
+        """Give it power; it has some already: nothing."""
+
+    def power_off(self) -> None:
+        """Cut its power: everything in it is dead when this returns."""
 
 
 class Fault(Enum):
@@ -62,7 +80,7 @@ class PowerSwitch:
     (with the answer given: on, off) and `power` (on, off: what is now true).
     """
 
-    def __init__(self, machine: Machine, record: Record, directory: Path) -> None:
+    def __init__(self, machine: Powered, record: Record, directory: Path) -> None:
         self.behaviour = Behaviour()
         self._machine = machine
         self._record = record

@@ -15,6 +15,8 @@ DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """Prefix: the kernel kills what follows when the thread that started it ends, however it ends."""
 COMMAND_LIMIT_S = 30.0
 """No helper command of the lab takes a second; the rest is for a loaded machine."""
+LOG_SHOWN = 2000
+"""Characters of a log that an error message shows."""
 
 
 def run(
@@ -36,6 +38,36 @@ def run(
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
     return done
+
+
+def labour(command: Sequence[str], log: Path, *, limit_s: float) -> None:
+    """Run a command that takes its time to its end; what it writes goes to a file.
+
+    However this ends, nothing of it is left: it runs in mount and process namespaces of its own.
+
+    Raises:
+        RuntimeError: It failed, or took longer than the limit; the message ends as its log does.
+    """
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    with log.open("ab") as sink:
+        process = subprocess.Popen(  # noqa: S603  # the lab's own literals and paths
+            [*DIE_WITH_US, *namespaces, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            process.kill()
+            process.wait()
+    if status != 0:
+        end_of_log = log.read_text(errors="replace")[-LOG_SHOWN:]
+        raise RuntimeError(f"{command[0]} ended with {status}:\n{end_of_log}")
 
 
 def spawn(

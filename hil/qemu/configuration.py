@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agents on the two servers are told: one file, as an operator would write it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from hil.network import HEARTBEAT_PORT, REFERENCE, VIP
+from hil.node_init import SERVICE_PORT
+from hil.pair import BMC_PORT, BMC_USER, NODES, PASSWORD, bmc_address, ports
+from hil.qemu.furniture import CONFIGURATION, SERVICE_UNIT
+from hil.qemu.supplies import OUTLETS, USER
+
+PDU_LINE = "/dev/ttyS2"
+"""Of the peer's PDU, on either server."""
+
+TIMING = {
+    "interval": "200ms",
+    "suspect_after": "1s",
+    "dead_after": "3s",
+    "hedge_after": "10s",
+    "max_fences": 100,
+}
+"""An emulated processor that shares real ones with others is late by a second now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a pair departs from the usual one of this bench."""
+
+    timing: dict[str, str | int] = field(default_factory=dict)
+    """Keys of [timing]."""
+    probe: bool = False
+    """Both nodes ask the service whether it serves."""
+    extra: str = ""
+    """Further tables, as in the file."""
+
+
+def files(settings: Settings) -> dict[str, str]:
+    """Every file of the pair's configuration, by its absolute path; the same on both nodes."""
+    directory = CONFIGURATION.rpartition("/")[0]
+    result = {CONFIGURATION: _text(settings), f"{directory}/key.1": secrets.token_hex(32) + "\n"}
+    for node in NODES:
+        for device in ("bmc", "pdu"):
+            result[f"{directory}/{node}-{device}.password"] = PASSWORD + "\n"
+    return result
+
+
+def _text(settings: Settings) -> str:
+    timing = "\n".join(
+        f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
+        for key, value in {**TIMING, **settings.timing}.items()
+    )
+    tables = [
+        'cluster = "bench"',
+        '[key]\nsend = 1\nfiles = { 1 = "key.1" }',
+        f"[timing]\n{timing}",
+        f'[network]\nreferences = ["{REFERENCE}"]',
+        *(f'[[node]]\nname = "{node}"' for node in NODES),
+        _link("lan", 'kind = "switched"\ngroup = "239.192.72.1"', 0),
+        _link("ring", 'kind = "direct"\ntransport = "unicast"', 1),
+        *(_bmc(node) for node in NODES),
+        *(_pdu(node) for node in NODES),
+        f'[[group]]\nname = "web"\npreferred = "{NODES[0]}"',
+    ]
+    if settings.probe:
+        tables[-1] += f'\nprobe = {{ tcp = "{VIP}:{SERVICE_PORT}" }}'
+    tables += [
+        f'[[group.resource]]\nkind = "systemd"\nunit = "{SERVICE_UNIT}"\nstop_timeout = "15s"',
+        f'[[group.vip]]\naddress = "{VIP}/24"',
+        settings.extra,
+    ]
+    return "\n\n".join(tables) + "\n"
+
+
+def _link(name: str, kind: str, port: int) -> str:
+    lines = [f'[[link]]\nname = "{name}"\n{kind}\nport = {HEARTBEAT_PORT}']
+    for node in NODES:
+        interface, address = ports(node)[port].interface, ports(node)[port].addresses[0]
+        own = address.partition("/")[0]
+        lines.append(f'{node} = {{ interface = "{interface}", address = "{own}" }}')
+    return "\n".join(lines)
+
+
+def _bmc(node: str) -> str:
+    return f"""\
+[[fence]]
+name = "{node}-bmc"
+node = "{node}"
+driver = "ipmi"
+address = "{bmc_address(node)}"
+user = "{BMC_USER}"
+password_file = "{node}-bmc.password"
+off_settle = "0s"
+deadline = "15s"
+check_every = "5s"
+options = {{ port = {BMC_PORT} }}"""
+
+
+def _pdu(node: str) -> str:
+    return f"""\
+[[fence]]
+name = "{node}-pdu"
+node = "{node}"
+driver = "pdu"
+level = 2
+address = "{PDU_LINE}"
+user = "{USER}"
+password_file = "{node}-pdu.password"
+off_settle = "0s"
+deadline = "30s"
+check_every = "10s"
+options = {{ dialect = "apc", outlets = {list(OUTLETS)} }}"""

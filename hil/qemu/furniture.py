@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the bench puts on a server's disk beside the project: network, service, a way in.
+
+Both servers have the same disk. Who one is, it is told on the kernel's command line and by the
+hardware addresses of its interfaces.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hil.network import DIRECT
+from hil.pair import NODES, ports
+from hil.processes import ROOT
+
+SERVICE_UNIT = "bench-web.service"
+"""The service of the pair; it runs where haagent starts it."""
+UP = "up"
+"""What a server writes to its second serial line once it is booted."""
+CONFIGURATION = "/etc/haagent/haagent.toml"
+_LIBRARY = Path("usr/local/lib/bench")
+_SERVICE_MODULES = ("hil/__init__.py", "hil/node_init.py", "hil/qemu/__init__.py")
+
+_FILES = {
+    "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
+    "etc/hosts": "127.0.0.1 localhost\n"
+    + "".join(f"{ports(n)[0].addresses[0].partition('/')[0]} {n}\n" for n in NODES),
+    # The BMC of this very machine, and the loss and delay that scenarios ask for.
+    "etc/modules-load.d/bench.conf": "ipmi_si\nipmi_devintf\ni6300esb\nsch_netem\n",
+    "etc/ssh/sshd_config.d/bench.conf": "PermitRootLogin prohibit-password\nUsePAM no\n",
+    # What was logged last must be readable after the power is gone: so it goes to the console,
+    # which the bench keeps.
+    "etc/systemd/journald.conf.d/bench.conf": "[Journal]\nStorage=volatile\n"
+    "ForwardToConsole=yes\nTTYPath=/dev/ttyS0\nMaxLevelConsole=info\nRateLimitBurst=0\n",
+    "etc/systemd/system.conf.d/bench.conf": "[Manager]\nShowStatus=no\n",
+    # The pair's configuration comes later: until then there is nothing to run.
+    "etc/systemd/system/haagent.service.d/bench.conf": "[Unit]\n"
+    f"ConditionPathExists={CONFIGURATION}\n",
+    f"etc/systemd/system/{SERVICE_UNIT}": "[Unit]\nDescription=The service of the bench\n"
+    "[Service]\nType=notify\nEnvironment=PYTHONPATH=/usr/local/lib/bench\n"
+    "ExecStart=/usr/bin/python3 -m hil.qemu.service\n",
+    "etc/systemd/system/bench-up.service": "[Unit]\nDescription=Tell the bench\n"
+    "After=multi-user.target ssh.service\n[Service]\nType=oneshot\n"
+    f"ExecStart=/bin/sh -c 'echo {UP} >/dev/ttyS1'\n",
+}
+_WANTED = {
+    "multi-user.target.wants/systemd-networkd.service": "/lib/systemd/system/",
+    "multi-user.target.wants/bench-up.service": "/etc/systemd/system/",
+    "network-online.target.wants/systemd-networkd-wait-online.service": "/lib/systemd/system/",
+}
+
+
+def furnish(root: Path, *, public_key: str) -> None:
+    """Lay everything out below a directory that will be copied over the server's root."""
+    for name, content in _FILES.items():
+        _write(root / name, content)
+    for node in NODES:
+        for port in ports(node):
+            addresses = "".join(f"Address={address}\n" for address in port.addresses)
+            # A direct cable has no carrier while the peer is off: nobody is to wait for it at boot.
+            needed = "no" if port.wire in DIRECT else "yes"
+            _write(
+                root / f"etc/systemd/network/10-{node}-{port.wire}.network",
+                f"[Match]\nMACAddress={port.mac}\n[Link]\nRequiredForOnline={needed}\n"
+                f"[Network]\n{addresses}"
+                "IPv6AcceptRA=no\nLinkLocalAddressing=no\nIPv6DuplicateAddressDetection=0\n",
+            )
+    for link, place in _WANTED.items():
+        path = root / "etc/systemd/system" / link
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(place + path.name)
+    for name in (*_SERVICE_MODULES, "hil/qemu/service.py"):
+        _write(root / _LIBRARY / name, (ROOT / name).read_text())
+    _write(root / "root/.ssh/authorized_keys", public_key)
+    (root / "root/.ssh").chmod(0o700)
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The whole bench: two virtual servers with BMCs, switches, a client and an observer."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hil.bmc import IpmiSim
+from hil.client import Client
+from hil.namespaces import inside
+from hil.network import VIP, Port
+from hil.observer import Observer
+from hil.pair import (
+    BMC_PORT,
+    BMC_USER,
+    CLIENT,
+    NODES,
+    OBSERVER,
+    PASSWORD,
+    bmc_address,
+    identity,
+    ports,
+)
+from hil.power import PowerSwitch
+from hil.processes import DIE_WITH_US
+from hil.qemu.accelerator import accelerator
+from hil.qemu.configuration import Settings, files
+from hil.qemu.guest import Guest
+from hil.qemu.hardware import Server
+from hil.qemu.image import Image
+from hil.qemu.ssh import Ssh
+from hil.qemu.supplies import Supplies
+from hil.qemu.wiring import Wiring
+from hil.record import Record
+
+DIRECTORY_PREFIX = "haagent-hil-"
+OPERATOR = (Port("mgmt", "eth0", "02:00:00:00:0d:01", ("203.0.113.100/24",)),)
+"""From where the servers are logged in to."""
+_KCS_PORT = 9001
+
+
+class VirtualLab:
+    """A pair of virtual servers, as a context manager: entering builds it with all power off.
+
+    Everything of it is a process that dies with us, a namespace held by such a process, or a
+    file in its one directory, which leaving removes.
+    """
+
+    def __init__(self, image: Image, *, furnish: Callable[[Guest], None] | None = None) -> None:
+        """Prepare.
+
+        Args:
+            image: What the servers boot from.
+            furnish: Gives a server its disk; by default what the image holds.
+        """
+        self.image = image
+        self._furnish = furnish or (lambda guest: guest.make_disk(image.disk, "raw"))
+        self._stack = ExitStack()
+        self._retired = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _build(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
+        self._stack.callback(shutil.rmtree, self.directory)
+        self.wiring = Wiring()
+        self._stack.callback(self.wiring.close)
+        self.power = Record(self.directory / "power.jsonl")
+        """What was ordered of the power, and what it was: see PowerSwitch and Guest."""
+        self._stack.callback(self.power.close)
+        self.machines: dict[str, Guest] = {}
+        self.switches: dict[str, PowerSwitch] = {}
+        self.bmcs: dict[str, IpmiSim] = {}
+        self.supplies: dict[str, Supplies] = {}
+        for name in NODES:
+            self.supplies[name] = Supplies(
+                self.directory / f"{name}.pdu",
+                pull=partial(self.pull_cord, name),
+                plug=partial(self.plug_cord, name),
+            )
+            self._stack.enter_context(self.supplies[name])
+        self.client = Client(self.wiring.attach("client", CLIENT), self.directory)
+        self._stack.callback(self.client.close)
+        self.observer = Observer(self.wiring.attach("observer", OBSERVER), self.directory, VIP)
+        self._stack.callback(self.observer.close)
+        self.operator_pid = self.wiring.attach("operator", OPERATOR)
+        processor = accelerator(self.image.kernel, self.image.initrd)
+        for number, name in enumerate(NODES):
+            self._build_server(name, _KCS_PORT + number, processor)
+        # First of all the servers go: no agent is to order anything of what is taken down.
+        self._stack.callback(self._retire)
+
+    def _retire(self) -> None:
+        self._retired = True
+        for guest in self.machines.values():
+            guest.retire()
+
+    def _build_server(self, name: str, kcs_port: int, processor: tuple[str, ...]) -> None:
+        directory = self.directory / name
+        directory.mkdir()
+        self.wiring.lay(name, ports(name))
+        (peer,) = (node for node in NODES if node != name)
+        server = Server(
+            name,
+            ports(name),
+            identity(name),
+            self.image,
+            processor,
+            kcs_port,
+            directory,
+            serial_line=self.supplies[peer].pdu.path,
+        )
+        address = ports(name)[2].addresses[0].partition("/")[0]
+        ssh = Ssh(address, self.image.login_key, directory, self.operator_pid)
+        guest = Guest(server, ssh, self.power, self.wiring.pid)
+        self._furnish(guest)
+        self.machines[name] = guest
+        self.wiring.connect(guest)
+        self._stack.callback(guest.close)
+        switch = PowerSwitch(guest, self.power, directory / "power")
+        self.switches[name] = switch
+        self._stack.callback(switch.close)
+        bmc = IpmiSim(
+            directory / "bmc",
+            BMC_PORT,
+            address=bmc_address(name),
+            user=BMC_USER,
+            password=PASSWORD,
+            guid=identity(name),
+            chassis_control=str(switch.script),
+            kcs_port=kcs_port,
+            prefix=[*DIE_WITH_US, *inside(self.wiring.pid)],
+        )
+        bmc.start()
+        self.bmcs[name] = bmc
+        self._stack.callback(bmc.kill)
+
+    def power_on(self, *names: str) -> int:
+        """Switch servers on, both when none is named; return when, monotonic ns."""
+        at_ns = time.monotonic_ns()
+        resumed = [self.machines[name] for name in names or NODES if self.machines[name].resume]
+        for name in names or NODES:
+            self.switches[name].switch(on=True)
+        for guest in resumed:  # both at once, or the one misses the other
+            guest.thaw()
+        return at_ns
+
+    def power_off(self, name: str) -> int:
+        """Cut a server's power (its BMC lives on); return when, monotonic ns."""
+        return self.switches[name].switch(on=False)
+
+    def pull_cord(self, name: str) -> int:
+        """Cut the power of a server and of its BMC; return when, monotonic ns."""
+        self.bmcs[name].kill()
+        return self.power_off(name)
+
+    def plug_cord(self, name: str) -> int:
+        """The opposite: the BMC comes up, and by its restore policy the server boots."""
+        if not self._retired:
+            self.bmcs[name].start()
+        return self.power_on(name)
+
+    def configure(self, settings: Settings) -> None:
+        """Write the pair's configuration to both disks, and start the agents.
+
+        Raises:
+            RuntimeError: A server refused.
+        """
+        written = files(settings)
+        for guest in self.machines.values():
+            for path, content in written.items():
+                guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=content)
+            guest.run("sync")
+        for guest in self.machines.values():
+            guest.run("systemctl", "start", "haagent.service")
+
+    def other(self, guest: Guest) -> Guest:
+        """The peer of a server."""
+        return next(g for g in self.machines.values() if g is not guest)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A way into a booted server, as an operator has it: one ssh connection, many commands."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+from pathlib import Path
+
+from hil.namespaces import inside
+from hil.pair import CONTROL_SOCKET
+from hil.processes import end, spawn
+from hil.record import NotSeenError
+
+CONNECT_LIMIT_S = 60.0
+"""An emulated server that is busy takes seconds for a key exchange."""
+COMMAND_LIMIT_S = 60.0
+_CONNECTED = "connected"
+
+
+class Ssh:
+    """Root's shell on one server; connected anew after each boot."""
+
+    def __init__(self, address: str, key: Path, directory: Path, operator_pid: int) -> None:
+        """Prepare.
+
+        Args:
+            address: Of the server in the management network.
+            key: Private key that it takes.
+            directory: Of the connection's doors; short, since names of sockets are.
+            operator_pid: A process in the network from which the operator comes.
+        """
+        self.control_socket = directory / "agent.sock"
+        """Here, the door of the agent there, while connected."""
+        self._errors = directory / "ssh.log"
+        self._door = directory / "ssh.sock"
+        self._target = f"root@{address}"
+        self._ssh = [*inside(operator_pid), "ssh", "-F", "none", "-i", str(key)]
+        options = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+            "LogLevel": "ERROR",
+            "ConnectTimeout": "20",
+            "ServerAliveInterval": "5",
+            "ControlPath": str(self._door),
+            "StreamLocalBindUnlink": "yes",
+        }
+        self._ssh += [word for key_value in options.items() for word in ("-o", "=".join(key_value))]
+        self._line: subprocess.Popen[str] | None = None
+        self._thrown: list[subprocess.Popen[str]] = []
+
+    def connect(self) -> None:
+        """Log in; an earlier connection is given up.
+
+        Raises:
+            NotSeenError: The server lets nobody in.
+        """
+        self.close()
+        self._door.unlink(missing_ok=True)
+        forward = ["-L", f"{self.control_socket}:{CONTROL_SOCKET}"]
+        tell = ["-o", "PermitLocalCommand=yes", "-o", f"LocalCommand=echo {_CONNECTED}"]
+        command = [*self._ssh, "-N", "-M", *forward, *tell, self._target]
+        with self._errors.open("ab") as log:
+            self._line = spawn(command, stderr=log)
+        assert self._line.stdout is not None
+        # The line below ends by itself when ssh does, and ssh is bounded by its ConnectTimeout.
+        guard = threading.Timer(CONNECT_LIMIT_S, self._line.kill)
+        guard.start()
+        said = self._line.stdout.readline()
+        guard.cancel()
+        if said.strip() != _CONNECTED:
+            raise NotSeenError(f"no login at {self._target}: {self._errors.read_text()[-500:]}")
+
+    def connected(self) -> None:
+        """Log in, unless that connection still stands.
+
+        Raises:
+            NotSeenError: The server lets nobody in.
+        """
+        if self._line is None or self._line.poll() is not None:
+            self.connect()
+
+    def run(
+        self, *command: str, text: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on the server to its end.
+
+        Raises:
+            RuntimeError: It failed although `check`.
+        """
+        self.connected()
+        done = subprocess.run(  # noqa: S603  # the bench's own literals
+            [*self._ssh, self._target, shlex.join(command)],
+            input="" if text is None else text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_LIMIT_S,
+        )
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{shlex.join(command)}: {done.stderr.strip() or done.returncode}")
+        return done
+
+    def command_line(self) -> str:
+        """What a person types to get in from the operator's network, quoted for a shell."""
+        return shlex.join([*self._ssh, self._target])
+
+    def throw(self, command: str) -> None:
+        """Have a shell of the server run something after which nobody may ever answer."""
+        self.connected()
+        self._thrown.append(spawn([*self._ssh, self._target, command]))
+
+    def close(self) -> None:
+        """Hang up."""
+        for process in self._thrown:
+            end(process)
+        self._thrown.clear()
+        if self._line is not None:
+            end(self._line)
+            self._line = None

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What one scenario was, by all who saw it: plain values, for the report to draw and to keep.
+
+All times are milliseconds from the pair's first power on, by the clock of this machine; the
+servers' own clocks do not count here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hil.timeline import between
+
+if TYPE_CHECKING:
+    from hil.qemu.lab import VirtualLab
+    from hil.record import Entry
+
+GAP_NS = 300_000_000
+"""A client that asks 100 times a second, and an observer, miss nothing that is shorter."""
+BEAT_GAP_NS = 1_000_000_000
+CONSOLE_KEPT = 20_000
+"""Characters of each console that a failure is kept with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that was so from one time to another."""
+
+    start_ms: float
+    end_ms: float
+    what: str
+
+
+@dataclass(slots=True)
+class Story:
+    """One scenario, told."""
+
+    name: str
+    claim: str
+    """What it proves, if it passed."""
+    passed: bool
+    seconds: float
+    lanes: dict[str, list[Span]] = field(default_factory=dict)
+    """Who saw it, and what was so when; a span without length is a moment."""
+    phases: list[tuple[str, float]] = field(default_factory=list)
+    """Of the takeover, if there was one: its parts in ms, in order, by who saw them."""
+    outage_ms: float = 0.0
+    """Longest time without an answer to the client."""
+    failure: str = ""
+    attachments: dict[str, str] = field(default_factory=dict)
+    """Consoles and logs, of a failure only."""
+
+
+def tell(story: Story, lab: VirtualLab) -> None:
+    """Add what a pair's observers have seen to its story."""
+    power = lab.power.since()
+    if not power:
+        return
+    zero_ns, end_ns = power[0]["at_ns"], max(e["at_ns"] for e in lab.observer.record.since())
+    macs = {guest.mac: name for name, guest in lab.machines.items()}
+    seen = lab.observer.record.since(zero_ns)
+    for name in lab.machines:
+        mine = [entry for entry in power if entry["node"] == name]
+        story.lanes[name] = _powered(mine, zero_ns, end_ns)
+        story.lanes[f"{name}'s BMC"] = [
+            Span((e["at_ns"] - zero_ns) / 1e6, (e["at_ns"] - zero_ns) / 1e6, e["order"])
+            for e in mine
+            if e["what"] == "order"
+        ]
+        mac = lab.machines[name].mac
+        beats = [(e["at_ns"], "heard") for e in seen if (e["what"], e["mac"]) == ("beat", mac)]
+        story.lanes[f"{name} on the wire"] = spans(beats, zero_ns, BEAT_GAP_NS)
+    claims = [(e["at_ns"], str(macs.get(e["mac"], e["mac"]))) for e in seen if e["what"] == "arp"]
+    story.lanes["address"] = spans(claims, zero_ns, GAP_NS)
+    answers = [(e["at_ns"], e["node"]) for e in lab.client.record.since(zero_ns)]
+    story.lanes["client"] = spans(answers, zero_ns, GAP_NS)
+    if answers:
+        story.outage_ms = round(lab.client.outage_ms(answers[0][0]), 1)
+    story.phases = _phases(lab, power, macs)
+    if not story.passed:
+        for name, guest in lab.machines.items():
+            story.attachments[f"{name}'s console"] = guest.console()[-CONSOLE_KEPT:]
+        story.attachments["power"] = "\n".join(str(e) for e in power if e["what"] != "read")
+
+
+def spans(seen: Iterable[tuple[int, str]], zero_ns: int, gap_ns: int) -> list[Span]:
+    """Join sightings of the same thing that are not further apart than a gap."""
+    joined: list[tuple[int, int, str]] = []
+    for at_ns, what in seen:
+        if joined and joined[-1][2] == what and at_ns - joined[-1][1] <= gap_ns:
+            joined[-1] = (joined[-1][0], at_ns, what)
+        else:
+            joined.append((at_ns, at_ns, what))
+    return [Span((a - zero_ns) / 1e6, (b - zero_ns) / 1e6, what) for a, b, what in joined]
+
+
+def _powered(entries: Sequence[Entry], zero_ns: int, end_ns: int) -> list[Span]:
+    """When a server ran, stood still, or was off."""
+    states = {"STOP": "frozen", "RESUME": "runs", "RESET": "runs"}
+    found: list[Span] = []
+    now, since_ns = "off", zero_ns
+    for entry in entries:
+        after = now
+        if entry["what"] == "power":
+            after = "runs" if entry["state"] == "on" else "off"
+        elif entry["what"] == "qemu":
+            after = states.get(entry["event"], now)
+        if after != now:
+            found.append(Span((since_ns - zero_ns) / 1e6, (entry["at_ns"] - zero_ns) / 1e6, now))
+            now, since_ns = after, entry["at_ns"]
+    found.append(Span((since_ns - zero_ns) / 1e6, max(0.0, (end_ns - zero_ns) / 1e6), now))
+    return [span for span in found if span.end_ms > span.start_ms]
+
+
+def _phases(
+    lab: VirtualLab, power: Sequence[Entry], macs: dict[str, str]
+) -> list[tuple[str, float]]:
+    """The parts of the first takeover after a power-off, by those outside the agents."""
+    for off in power:
+        if off["what"] != "power" or off["state"] != "off":
+            continue
+        lost = next(mac for mac, name in macs.items() if name == off["node"])
+        gains = next(mac for mac in macs if mac != lost)
+        seen = [e for e in lab.observer.sightings(off["at_ns"]) if e["mac"] == gains]
+        answers = [e for e in lab.client.record.since(off["at_ns"]) if e["node"] == macs[gains]]
+        if not seen or not answers:
+            continue
+        orders = [e for e in power if (e["what"], e["node"]) == ("order", off["node"])]
+        before = [e for e in orders if e["at_ns"] <= off["at_ns"]]
+        reads = [
+            e
+            for e in power
+            if (e["what"], e["node"], e.get("state")) == ("read", off["node"], "off")
+            and off["at_ns"] <= e["at_ns"] <= seen[0]["at_ns"]
+        ]
+        return between(
+            [
+                ("last frame", lab.observer.last_beat_ns(lost, off["at_ns"])),
+                ("silence to fence order", before[-1]["at_ns"] if before else None),
+                ("order to power off", off["at_ns"]),
+                ("off to last reading", reads[-1]["at_ns"] if reads else None),
+                ("reading to first claim", seen[0]["at_ns"]),
+                ("claim to first answer", answers[0]["at_ns"]),
+            ]
+        )
+    return []

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The power outlets of a server: two supplies, a PDU with a serial console, which the peer has.
+
+A server, and its BMC with it, lose their power when both outlets are off, and have it again when
+one is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from hil.pair import PASSWORD
+from hil.pdu.apc import Apc
+
+OUTLETS = (1, 2)
+USER = "apc"
+
+
+class Supplies:
+    """The PDU of one server, from `with` to its end."""
+
+    def __init__(
+        self, path: Path, *, pull: Callable[[], object], plug: Callable[[], object]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            path: Where the PDU's serial line appears.
+            pull: Cuts the power of the server and of its BMC.
+            plug: Gives it back.
+        """
+        self._pull = pull
+        self._plug = plug
+        self.pdu = Apc(path, account=(USER, PASSWORD), outlets=8, on_change=self._on_change)
+        """The emulator, with faults on demand."""
+        self._fed = True
+
+    def __enter__(self) -> Self:
+        self.pdu.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pdu.__exit__()
+
+    def _on_change(self, outlet: int, on: bool) -> None:  # noqa: FBT001  # the form of OnChange
+        if outlet not in OUTLETS:
+            return
+        fed = on or any(self.pdu.relays.on[number] for number in OUTLETS)
+        if fed is not self._fed:
+            self._fed = fed
+            (self._plug if fed else self._pull)()

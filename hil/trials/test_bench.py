@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bench itself: a server is a server, its BMC cuts its power, and nothing is left of it all."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hil.namespaces import inside
+from hil.pair import BMC_USER, PASSWORD, bmc_address, identity
+from hil.processes import ROOT, run
+from hil.qemu.accelerator import EMULATED, boots
+from hil.qemu.image import Image
+from hil.qemu.lab import DIRECTORY_PREFIX, VirtualLab
+from hil.trials.conftest import Roles
+
+LIMIT_S = 60.0
+FEWEST_PROCESSES = 6
+"""Of a bench that starts: namespaces, client, observer, two BMCs."""
+
+
+def ipmitool(lab: VirtualLab, name: str, *words: str) -> str:
+    """Ask a server's BMC over the management network, with a client that is not ours."""
+    bmc = ["-H", bmc_address(name), "-U", BMC_USER, "-P", PASSWORD, "-L", "OPERATOR"]
+    command = [*inside(lab.operator_pid), "ipmitool", "-I", "lanplus", "-C", "3", *bmc]
+    return run([*command, "chassis", "power", *words]).stdout.strip()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process, or only its name is left."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.smoke
+def test_bmc_cuts_the_power_and_gives_it_back(lab: VirtualLab) -> None:
+    """Off by IPMI, the QEMU process is gone when the BMC says so; on, there is another one."""
+    guest = lab.machines["beta"]
+    before = guest.pid
+    assert ipmitool(lab, "beta", "status") == "Chassis Power is on"
+    at_ns = time.monotonic_ns()
+    ipmitool(lab, "beta", "off")
+    assert ipmitool(lab, "beta", "status") == "Chassis Power is off"
+    assert has_ended(before)
+    ipmitool(lab, "beta", "on")
+    lab.power.wait(
+        lambda e: (e["node"], e["what"], e.get("state")) == ("beta", "power", "on"),
+        LIMIT_S,
+        after_ns=at_ns,
+    )
+    assert guest.pid != before
+
+
+@pytest.mark.smoke
+def test_server_has_what_a_server_has(lab: VirtualLab, roles: Roles) -> None:
+    """systemd, the package, its own BMC over KCS, a hardware watchdog, its system UUID."""
+    _, standby = roles
+    assert lab.machines[standby.name] is standby
+    assert standby.run("cat", "/proc/1/comm").stdout == "systemd\n"
+    assert standby.run("dpkg-query", "-W", "-f", "${db:Status-Status}", "haagent").stdout == (
+        "installed"
+    )
+    uuid = standby.run("cat", "/sys/class/dmi/id/product_uuid").stdout.strip()
+    assert uuid == str(identity(standby.name))
+    watchdogs = standby.run("sh", "-c", "cat /sys/class/watchdog/*/identity").stdout
+    assert watchdogs == "i6300ESB timer\n"
+    assert "Get Device ID" not in standby.run("ipmitool", "mc", "info").stderr
+
+
+def test_disk_survives_a_power_cycle(lab: VirtualLab) -> None:
+    """What was written and flushed is there after the power was cut; what is in memory is not."""
+    guest = lab.machines["beta"]
+    guest.run("sh", "-c", "echo kept >/var/lib/kept; sync; echo lost >/run/lost")
+    off_ns = lab.power_off("beta")
+    lab.power_on("beta")
+    guest.wait_up(off_ns)
+    assert guest.run("cat", "/var/lib/kept").stdout == "kept\n"
+    assert guest.run("cat", "/run/lost", check=False).returncode != 0
+
+
+def test_hardware_watchdog_resets_the_server(lab: VirtualLab) -> None:
+    """A watchdog that was armed and is not fed resets the machine, with its power on."""
+    guest = lab.machines["beta"]
+    guest.run("systemctl", "mask", "--runtime", "--now", "haagent.service")
+    since_ns = time.monotonic_ns()
+    guest.ssh.throw("echo >/dev/watchdog; exec sleep infinity")
+    for event in ("WATCHDOG", "RESET"):
+        lab.power.wait(
+            lambda e, event=event: (e["node"], e.get("event")) == ("beta", event),  # type: ignore[misc]
+            LIMIT_S,
+            after_ns=since_ns,
+            what=event,
+        )
+    assert guest.is_on
+
+
+def test_trial_boot_tells_what_works(servers: Image, tmp_path: Path) -> None:
+    """Emulation boots the kernel; a processor that QEMU cannot make, and a hang, do not pass."""
+    kernel, initrd = servers.kernel, servers.initrd
+    assert boots(EMULATED, kernel, initrd, tmp_path / "good", limit_s=LIMIT_S)
+    unknown = ("-accel", "none-such")
+    assert not boots(unknown, kernel, initrd, tmp_path / "unknown", limit_s=LIMIT_S)
+    halted = (*EMULATED, "-S")
+    assert not boots(halted, kernel, initrd, tmp_path / "halted", limit_s=1.0)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGINT, b"The servers get power."),
+        (signal.SIGTERM, b"The pair runs."),
+        (signal.SIGKILL, b"The pair runs."),
+    ],
+    ids=["ctrl-c-while-it-starts", "term", "kill"],
+)
+def test_nothing_is_left(servers: Image, number: signal.Signals, line: bytes) -> None:
+    """However it is ended, no process is left, and so no namespace; nor a file, if not killed."""
+    assert servers
+    shell = subprocess.Popen(
+        [sys.executable, "-m", "hil.qemu.shell"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    try:
+        assert shell.stdout is not None
+        while not shell.stdout.readline().startswith(line):
+            assert shell.poll() is None, "the bench did not start"
+        ours = [(name, os.pidfd_open(pid)) for pid, name in descendants(shell.pid).items()]
+        directory = directory_of(shell.pid)
+        shell.send_signal(number)
+        shell.wait(LIMIT_S)
+    finally:
+        shell.kill()
+        shell.communicate()
+    assert len(ours) > FEWEST_PROCESSES
+    for name, door in ours:
+        assert select.select([door], [], [], LIMIT_S)[0], f"{name} is left"
+        os.close(door)
+    if number is not signal.SIGKILL:
+        assert not directory.exists()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def descendants(root: int) -> dict[int, str]:
+    """All processes below one, with their names."""
+    found: dict[int, str] = {}
+    wanted = [root]
+    while wanted:
+        for task in Path(f"/proc/{wanted.pop()}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found[child] = Path(f"/proc/{child}/comm").read_text().strip()
+                wanted.append(child)
+    return found
+
+
+def directory_of(pid: int) -> Path:
+    """Where a running bench has its files, by what it has open."""
+    for door in Path(f"/proc/{pid}/fd").iterdir():
+        place = door.readlink().parent
+        if place.name.startswith(DIRECTORY_PREFIX):
+            return place
+    raise AssertionError("the bench has no directory")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Cables, switches and network cards fail; who has to move moves, and nobody else is shot."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hil.agent import alarms, link_state, role
+from hil.qemu.lab import VirtualLab
+from hil.qemu.proof import (
+    TAKEOVER_LIMIT_S,
+    agent_of,
+    held_alone,
+    shots,
+    taken_over,
+    undisturbed,
+)
+from hil.trials.conftest import Roles
+
+QUIET_S = 8.0
+"""For what must not happen: longer than dead_after and a fence together."""
+GAP_MS_MAX = 3000
+"""Of a client that is served all the time, by emulated servers on a busy machine."""
+
+
+def rest() -> None:
+    """Let time pass in which nothing is to happen: there is no event to wait for."""
+    threading.Event().wait(QUIET_S)
+
+
+@pytest.mark.smoke
+def test_lost_heartbeat_cable_is_told_and_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
+    """One of two links gone, carrier and all: degraded, an alarm, no change of roles."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.cut(standby, "ring")
+    agent_of(standby).wait(lambda s: link_state(s, "ring") == "down", TAKEOVER_LIMIT_S, "link down")
+    rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+
+
+@pytest.mark.smoke
+def test_active_that_loses_its_lan_hands_over_without_a_shot(lab: VirtualLab, roles: Roles) -> None:
+    """The active's LAN card loses its carrier: the service goes where the clients are."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.cut(active, "lan")
+    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
+    held_alone(lab, standby, served["at_ns"])
+    assert shots(lab, fault_ns) == []
+
+
+def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: Roles) -> None:
+    """The active's LAN card has its carrier and passes nothing: as good as a cable pulled."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.lose_from(active, "lan")
+    lab.wiring.lose_to(active, "lan")
+    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
+    held_alone(lab, standby, served["at_ns"])
+    assert shots(lab, fault_ns) == []
+
+
+def test_interface_set_down_is_noticed(lab: VirtualLab, roles: Roles) -> None:
+    """`ip link set eth0 down` on the active: the service goes where the clients are."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    active.run("ip", "link", "set", "eth0", "down")
+    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
+    held_alone(lab, standby, served["at_ns"])
+    assert shots(lab, fault_ns) == []
+
+
+def test_one_way_loss_on_one_link_is_an_alarm_and_nothing_else(
+    lab: VirtualLab, roles: Roles
+) -> None:
+    """The standby's frames get lost on the direct cable alone: told, and nobody is shot."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.lose_from(standby, "ring")
+    agent_of(standby).wait(
+        lambda s: link_state(s, "ring") != "up", TAKEOVER_LIMIT_S, "link degraded"
+    )
+    assert alarms(agent_of(standby).ask("status")["data"])
+    rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+
+
+def test_a_third_of_all_frames_lost_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
+    """30 % loss and a jittery delay on every card of both servers: nobody is shot."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    for guest in roles:
+        for port in guest.server.ports[:2]:
+            netem = ("netem", "loss", "30%", "delay", "20ms", "10ms")
+            guest.run("tc", "qdisc", "replace", "dev", port.interface, "root", *netem)
+    rest()
+    rest()
+    assert shots(lab, fault_ns) == []
+    held_alone(lab, active, fault_ns)
+    status = agent_of(standby).ask("status")["data"]
+    assert role(status) == "standby"
+
+
+def test_all_heartbeats_cut_with_bmc_in_reach_gives_one_holder(
+    lab: VirtualLab, roles: Roles
+) -> None:
+    """S1, S9: both links of the active cut: it cannot be heard, so it is shot, then replaced."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.cut(active, "lan")
+    lab.wiring.cut(active, "ring")
+    taken_over(lab, active, standby, fault_ns)
+
+
+def test_standby_cut_off_from_all_shoots_nobody(lab: VirtualLab, roles: Roles) -> None:
+    """S6: a standby without any network but its management knows that it is the one cut off."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.cut(standby, "lan")
+    lab.wiring.cut(standby, "ring")
+    rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)

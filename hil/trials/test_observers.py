@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sabotage: what the observers are there to see is made to happen, and they see it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from hil.namespaces import inside
+from hil.network import VIP
+from hil.pair import BMC_USER, PASSWORD, bmc_address
+from hil.power import Behaviour, Fault
+from hil.processes import run
+from hil.qemu.furniture import SERVICE_UNIT
+from hil.qemu.guest import Guest
+from hil.qemu.lab import VirtualLab
+from hil.qemu.proof import TAKEOVER_LIMIT_S, held_alone, taken_over, undisturbed
+from hil.trials.conftest import Roles
+
+
+def seize(guest: Guest) -> int:
+    """Have a server hold the address and serve, whoever else does; return since when, ns."""
+    at_ns = time.monotonic_ns()
+    guest.run("systemctl", "start", SERVICE_UNIT)
+    guest.run("ip", "addr", "add", f"{VIP}/24", "dev", "eth0")
+    return at_ns
+
+
+@pytest.mark.smoke
+def test_two_holders_are_seen(lab: VirtualLab, roles: Roles) -> None:
+    """Where two servers answer for the address, the check for one holder fails."""
+    active, standby = roles
+    standby.run("systemctl", "stop", "haagent.service")
+    since_ns = seize(standby)
+    lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=since_ns)
+    lab.observer.wait_holder(active.mac, TAKEOVER_LIMIT_S, after_ns=since_ns)
+    with pytest.raises(AssertionError, match="held by"):
+        held_alone(lab, active, since_ns)
+
+
+@pytest.mark.smoke
+def test_power_that_stays_on_is_seen(lab: VirtualLab, roles: Roles) -> None:
+    """A takeover from a server whose power never went fails the check, whatever its BMC says."""
+    active, standby = roles
+    lab.switches[active.name].behaviour = Behaviour(Fault.LIE)
+    fault_ns = active.freeze()
+    standby.run("systemctl", "stop", "haagent.service")
+    seize(standby)
+    with pytest.raises(AssertionError, match="never lost its power"):
+        taken_over(lab, active, standby, fault_ns)
+
+
+@pytest.mark.smoke
+def test_answers_that_are_lost_are_seen(lab: VirtualLab, roles: Roles) -> None:
+    """A service that stands still for two seconds fails the check for an undisturbed client."""
+    active, _ = roles
+    since_ns = time.monotonic_ns()
+    active.run("systemctl", "kill", "--signal=STOP", SERVICE_UNIT)
+    active.run("sleep", "2")  # the fault's own length
+    active.run("systemctl", "kill", "--signal=CONT", SERVICE_UNIT)
+    with pytest.raises(AssertionError, match="was not served for"):
+        undisturbed(lab, active, since_ns, gap_ms_max=1000)
+
+
+@pytest.mark.smoke
+def test_order_to_the_innocent_is_seen(lab: VirtualLab, roles: Roles) -> None:
+    """An order to the standby's BMC, from a stranger, fails the check for quiet."""
+    active, standby = roles
+    since_ns = time.monotonic_ns()
+    bmc = ["-H", bmc_address(standby.name), "-U", BMC_USER, "-P", PASSWORD, "-L", "OPERATOR"]
+    ipmitool = ["ipmitool", "-I", "lanplus", "-C", "3", *bmc]
+    run([*inside(lab.operator_pid), *ipmitool, "chassis", "power", "on"])
+    with pytest.raises(AssertionError, match="somebody was shot"):
+        undisturbed(lab, active, since_ns, gap_ms_max=10_000)

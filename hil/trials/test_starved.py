@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Servers that run out of disk, processor, memory, or of their agent's attention."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from hil.qemu.lab import VirtualLab
+from hil.qemu.proof import TAKEOVER_LIMIT_S, agent_of, held_alone, shots, taken_over
+from hil.trials.conftest import Roles
+
+LOADED_S = 20.0
+"""For what must not happen: many times dead_after."""
+WATCHDOG_LIMIT_S = 60.0
+FULL = "/var/lib/full"
+
+
+def test_full_disk_lets_nothing_start_until_there_is_room(lab: VirtualLab, roles: Roles) -> None:
+    """A standby that cannot make its term durable serves nothing; with room again, it does."""
+    active, standby = roles
+    standby.run("sh", "-c", f"cat /dev/zero >{FULL}; sync; cat /dev/zero >>{FULL}", check=False)
+    fault_ns = lab.power_off(active.name)
+    agent_of(standby).wait(
+        lambda s: "not_durable" in json.dumps(s), TAKEOVER_LIMIT_S, "term not durable"
+    )
+    assert standby.mac not in lab.observer.holders(fault_ns)
+    standby.run("rm", FULL)
+    taken_over(lab, active, standby, fault_ns)
+
+
+def test_busy_servers_shoot_nobody(lab: VirtualLab, roles: Roles) -> None:
+    """Eight processes that want all of the processor, on both servers: nothing moves."""
+    active, _ = roles
+    fault_ns = time.monotonic_ns()
+    for guest in roles:
+        busy = "for i in 1 2 3 4 5 6 7 8; do timeout 30 sh -c 'while :; do :; done' & done; wait"
+        guest.ssh.throw(busy)
+    threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
+    assert shots(lab, fault_ns) == []
+    held_alone(lab, active, fault_ns)
+
+
+def test_memory_that_runs_out_kills_the_eater_and_not_the_agent(
+    lab: VirtualLab, roles: Roles
+) -> None:
+    """A process that takes all memory is ended by the kernel; the agent is the last to go."""
+    active, _ = roles
+    fault_ns = time.monotonic_ns()
+    before = active.run("systemctl", "show", "-P", "MainPID", "haagent").stdout
+    eaten = active.run("sh", "-c", "head -c 2G /dev/zero | tail -n 1 | wc -c; true").stdout
+    assert int(eaten or 0) == 0  # tail was killed before it had all
+    assert active.run("systemctl", "show", "-P", "MainPID", "haagent").stdout == before
+    assert shots(lab, fault_ns) == []
+    held_alone(lab, active, fault_ns)
+
+
+def test_stepped_clocks_change_nothing(lab: VirtualLab, roles: Roles) -> None:
+    """A wall clock that jumps a year, forwards and backwards: nothing looks at it."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    for guest, step in ((active, "+1 year"), (standby, "-1 year"), (active, "-3 years")):
+        guest.run("date", "--set", step)
+    threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
+    assert shots(lab, fault_ns) == []
+    held_alone(lab, active, fault_ns)
+
+
+@pytest.mark.smoke
+def test_hung_agent_of_the_active_costs_it_the_service(lab: VirtualLab, roles: Roles) -> None:
+    """S7: its agent stands still while the service runs on: off before it is replaced."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    active.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "haagent.service")
+    taken_over(lab, active, standby, fault_ns)
+
+
+def test_hung_agent_without_a_fence_is_reset_by_the_watchdog(lab: VirtualLab, roles: Roles) -> None:
+    """S7: nobody can fence it, so the hardware watchdog resets the server whose agent hangs."""
+    active, _ = roles
+    lab.bmcs[active.name].kill()
+    lab.supplies[active.name].pdu.line.deaf = True
+    since_ns = time.monotonic_ns()
+    active.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "haagent.service")
+    for event in ("WATCHDOG", "RESET"):
+        lab.power.wait(
+            lambda e, event=event: (e["node"], e.get("event")) == (active.name, event),  # type: ignore[misc]
+            WATCHDOG_LIMIT_S,
+            after_ns=since_ns,
+            what=event,
+        )
