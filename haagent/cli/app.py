@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from haagent.cli import asking, client, fence, install, orders
+from haagent.cli.doctor import doctor
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
+app.command()(doctor)
 install.add_to(app)
 
 
@@ -161,23 +163,11 @@ def _load(file: Path, node: str | None) -> Configuration:
 
 def _ask_machine(configuration: Configuration, file: Path) -> None:
     """Print what this machine says to the configuration; ends the command if that refuses it."""
-    import asyncio  # noqa: PLC0415 only what asks the machine needs all of these
-    import logging  # noqa: PLC0415
-
-    import structlog  # noqa: PLC0415
-
+    from haagent.cli.machine import what_it_says  # noqa: PLC0415 only this needs all of it
     from haagent.config import EXIT_CODE  # noqa: PLC0415
-    from haagent.resources.inspection import inspect  # noqa: PLC0415
 
-    before = structlog.get_config()
-    # What the agents say is in the findings.
-    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
-    structlog.configure(wrapper_class=quiet)
-    try:
-        found = asyncio.run(inspect(configuration))
-    finally:
-        structlog.configure(**before)
-    for problem in sorted(found, key=lambda problem: problem.refuses):
+    found = what_it_says(configuration)
+    for problem in found:
         typer.echo(f"{'' if problem.refuses else 'warning: '}{problem.line(file)}", err=True)
     if any(problem.refuses for problem in found):
         raise typer.Exit(EXIT_CODE)
