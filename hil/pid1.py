@@ -129,10 +129,18 @@ def _wait_for_boot(process: subprocess.Popen[bytes]) -> int:
     while time.monotonic() < limit and process.poll() is None:
         for pid in _children(process.pid):
             socket = Path(f"/proc/{pid}/root/run/dbus/system_bus_socket")
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd" and socket.exists():
+            if _name(pid) == "systemd" and socket.exists():
                 return pid
         time.sleep(POLL_S)
     raise RuntimeError("systemd did not come up in its namespace")
+
+
+def _name(pid: int) -> str:
+    """What a process is called; "" for one that has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _children(pid: int) -> list[int]:
