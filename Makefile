@@ -7,8 +7,9 @@ SEEDS ?= 20000
 RUNS ?= 20
 MINUTES ?= 0
 SCENARIOS ?= smoke
+HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-shell deb check coverage clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell deb check coverage clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -25,8 +26,11 @@ sim: .venv/ready ## a long simulation: SEEDS=n histories
 bench: packages .venv/ready ## measure failovers (RUNS=n), an idle node, MINUTES=n under load (root)
 	@$(PYTHON) -m hil.bench --runs $(RUNS) --load $(MINUTES)
 
-hil: servers .venv/ready ## two booted servers under QEMU die in every way; SCENARIOS=all, or an expression for -k (root)
+hil: servers .venv/ready ## two booted servers under QEMU die in every way; SCENARIOS=all for all of it (root)
 	$(PYTHON) -m pytest hil $(if $(filter smoke,$(SCENARIOS)),-m smoke,$(if $(filter-out all,$(SCENARIOS)),-k "$(SCENARIOS)"))
+
+hil-soak: servers .venv/ready ## pair after pair meets two mishaps drawn at random, for HOURS=n (SEED=n: only that one)
+	@$(PYTHON) -m hil.qemu.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 hil-shell: servers .venv/ready ## the same pair, running, and a shell beside it (root)
 	@$(PYTHON) -m hil.qemu.shell

@@ -157,6 +157,11 @@ class IpmiSim:
         return tuple(path.read_text().splitlines()) if path.exists() else ()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process of the running simulator."""
         assert self._process is not None, "not started"

@@ -30,6 +30,12 @@ def leave(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def leave_in_order() -> None:
+    """From now on, whatever signal ends this cleans up first."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+
+
 def describe(lab: VirtualLab) -> str:
     """What a person needs to get at everything."""
     lines = [f"The pair runs. Its address is {VIP}; this shell is in its networks."]
@@ -64,8 +70,7 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.stderr.write("hil: virtual servers need root, for their networks\n")
         raise SystemExit(EXIT_NOT_ROOT)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    leave_in_order()
     with resumed(image()) as lab:
         _say("The servers get power.\n")
         lab.power_on()

@@ -45,7 +45,7 @@ class Story:
     lanes: dict[str, list[Span]] = field(default_factory=dict)
     """Who saw it, and what was so when; a span without length is a moment."""
     phases: list[tuple[str, float]] = field(default_factory=list)
-    """Of the takeover, if there was one: its parts in ms, in order, by who saw them."""
+    """Of the takeover, if there was one: ms from sighting to sighting, beginning with a frame."""
     outage_ms: float = 0.0
     """Longest time without an answer to the client."""
     failure: str = ""
@@ -138,11 +138,11 @@ def _phases(
         return between(
             [
                 ("last frame", lab.observer.last_beat_ns(lost, off["at_ns"])),
-                ("silence to fence order", before[-1]["at_ns"] if before else None),
-                ("order to power off", off["at_ns"]),
-                ("off to last reading", reads[-1]["at_ns"] if reads else None),
-                ("reading to first claim", seen[0]["at_ns"]),
-                ("claim to first answer", answers[0]["at_ns"]),
+                ("to fence order", before[-1]["at_ns"] if before else None),
+                ("to power off", off["at_ns"]),
+                ("to last reading off", reads[-1]["at_ns"] if reads else None),
+                ("to first claim", seen[0]["at_ns"]),
+                ("to first answer", answers[0]["at_ns"]),
             ]
         )
     return []
