@@ -23,6 +23,7 @@ from pathlib import Path
 
 import structlog
 
+from haagent.bugs import die_of_bugs
 from haagent.errors import EdgeError
 
 VERBS = frozenset(
@@ -106,14 +107,8 @@ class ControlServer:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._clients.add(task)
-        task.add_done_callback(self._served)
-
-    def _served(self, task: asyncio.Task[None]) -> None:
-        self._clients.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A bug in the handler belongs to the loop's owner, who decides how to die of it.
-            context = {"message": "control: the handler failed", "exception": error, "task": task}
-            task.get_loop().call_exception_handler(context)
+        task.add_done_callback(self._clients.discard)
+        task.add_done_callback(die_of_bugs)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -16,6 +16,7 @@ from fencing.levels import Fence as FenceLevels
 from fencing.lock import FenceLock, lock_path
 from fencing.readiness import Readiness
 from fencing.settle import SettleTimes, Shot
+from haagent.bugs import die_of_bugs
 from haagent.config import Configuration
 from haagent.core.effects import (
     AbandonFence,
@@ -232,16 +233,9 @@ class Edges:
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(die_of_bugs)
         return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # A bug of ours: the process dies of it and systemd starts it anew.
-            task.get_loop().call_exception_handler(
-                {"message": "an edge failed", "exception": task.exception()}
-            )
 
     def _replace_work(self, group: int, work: Coroutine[None, None, None]) -> None:
         """A stop ends the start it finds; two never run side by side for one group."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from haagent.bugs import die_of_bugs
 from haagent.config.settings import GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
 from haagent.errors import EdgeError
@@ -17,7 +18,6 @@ from haagent.resources.build import Parts, Surroundings, build
 from haagent.resources.group import GroupRunner
 from haagent.resources.pid1 import Systemd
 from haagent.resources.standby import StandbyKeeper
-from haagent.resources.steps import die_of_bugs
 from haagent.resources.vip import VipResource
 from haagent.vip import Vip
 from haagent.vip.holder import ClaimTimes, VipHolder

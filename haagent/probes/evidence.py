@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
+from haagent.bugs import die_of_bugs
 from haagent.probes import Answer, Probe
 
 
@@ -24,7 +25,8 @@ class EvidenceProbes:
         """Whether the service answers in time."""
         asking = asyncio.get_running_loop().create_task(probe.answers())
         self._asking.add(asking)
-        asking.add_done_callback(self._asked)
+        asking.add_done_callback(self._asking.discard)
+        asking.add_done_callback(die_of_bugs)
         try:
             await asyncio.wait({asking}, timeout=self._limit_s)
         finally:
@@ -37,11 +39,3 @@ class EvidenceProbes:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-
-    def _asked(self, asking: asyncio.Task[Answer]) -> None:
-        self._asking.discard(asking)
-        if not asking.cancelled() and (error := asking.exception()) is not None:
-            # A bug in a probe is ours: the process dies of it.
-            asking.get_loop().call_exception_handler(
-                {"message": "a probe failed", "exception": error}
-            )

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from haagent.bugs import die_of_bugs
 from haagent.resources import Condition, Reading, Resource, ResourceError
 from haagent.resources.health import Decision, Health, Lost, Nothing, Policy, Restart, fail, judge
-from haagent.resources.steps import StepFailedError, bounded, die_of_bugs, look
+from haagent.resources.steps import StepFailedError, bounded, look
 
 JITTER = 0.1
 """Part of an interval by which looks are spread, so that those of many resources do not meet."""

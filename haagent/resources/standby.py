@@ -13,8 +13,9 @@ from typing import Protocol
 
 import structlog
 
+from haagent.bugs import die_of_bugs
 from haagent.resources import Condition, Reading, Times
-from haagent.resources.steps import StepFailedError, bounded, die_of_bugs, look
+from haagent.resources.steps import StepFailedError, bounded, look
 
 RETRY_S = 5.0
 RETRY_MAX_S = 60.0

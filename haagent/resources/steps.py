@@ -58,11 +58,3 @@ async def look(resource: Looked) -> Reading:
         return Reading(Condition.FAILED, "monitor hangs")
     except ResourceError as error:
         return Reading(Condition.FAILED, str(error))
-
-
-def die_of_bugs(task: asyncio.Task[None]) -> None:
-    """What a task of ours raises is a bug of ours: the process dies of it."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler(
-            {"message": "the work on a group failed", "exception": error}
-        )
