@@ -41,9 +41,7 @@ def tidy(configuration: Configuration) -> tuple[Vip, ...]:
             stale = sorted(
                 addresses.configured(route, unheld(configuration)), key=lambda vip: vip.address
             )
-            for vip in stale:
-                addresses.remove(route, vip)
-            addresses.verify_gone(route, stale)
+            addresses.remove_all(route, stale)
     except OSError as error:
         raise EdgeError(f"netlink: {error.strerror}") from error
     return tuple(stale)

@@ -110,6 +110,18 @@ def remove(route: IPRoute, vip: Vip) -> None:
                 _restore(route, entry)
 
 
+def remove_all(route: IPRoute, vips: Sequence[Vip]) -> None:
+    """Remove these, and read back that they are gone.
+
+    Raises:
+        VipError: names what is still there.
+    """
+    for vip in vips:
+        with suppress(VipError):  # One refusal must not keep the others; the reading tells all.
+            remove(route, vip)
+    verify_gone(route, vips)
+
+
 def verify_gone(route: IPRoute, vips: Iterable[Vip]) -> None:
     """Read back that this host answers for none of these any more (S2).
 

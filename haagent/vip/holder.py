@@ -7,12 +7,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
-from pyroute2 import IPRoute
 
 from haagent.errors import EdgeError
 from haagent.netlink import Interface, Netlink
@@ -125,7 +123,7 @@ class VipHolder:
         """
         wanted = tuple(vips)
         self._forget(wanted)
-        await self._netlink.call(partial(_remove_all, vips=wanted))
+        await self._netlink.call(partial(addresses.remove_all, vips=wanted))
 
     async def present(self, vips: Iterable[Vip]) -> frozenset[Vip]:
         """Which of these are configured on this host now, held by us or not.
@@ -146,7 +144,7 @@ class VipHolder:
         """
         stale = await self.present(vip for vip in vips if vip not in self._holds)
         if stale:
-            await self._netlink.call(partial(_remove_all, vips=tuple(stale)))
+            await self._netlink.call(partial(addresses.remove_all, vips=tuple(stale)))
             log.warning("vip.stale_removed", vips=sorted(str(vip.address) for vip in stale))
         return stale
 
@@ -203,10 +201,3 @@ class VipHolder:
         del self._holds[vip]
         self._announcer.stop((vip,))
         self._on_lost(vip, reason)
-
-
-def _remove_all(route: IPRoute, vips: Sequence[Vip]) -> None:
-    for vip in vips:
-        with suppress(VipError):  # One refusal must not keep the others; the reading tells all.
-            addresses.remove(route, vip)
-    addresses.verify_gone(route, vips)
