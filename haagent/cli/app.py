@@ -13,6 +13,7 @@ import typer
 
 from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
+from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
@@ -50,7 +51,7 @@ def run(
 
     from haagent import agent, log  # noqa: PLC0415 same: `status` starts fast without the agent
 
-    configuration = _load(config, node)
+    configuration = load_or_exit(config, node)
     log.setup(configuration.log)
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
@@ -76,7 +77,7 @@ def check_config(
     This machine is asked too: for its units, OCF agents and programs. Nothing is changed.
     Exit codes: 0 usable (there may be warnings), 78 refused.
     """
-    configuration = _load(file, node)
+    configuration = load_or_exit(file, node)
     for warning in configuration.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if not file_only:
@@ -146,19 +147,6 @@ def history(
     from haagent.cli.render import console, history_view  # noqa: PLC0415 rich is large
 
     console().print(history_view(records))
-
-
-def _load(file: Path, node: str | None) -> Configuration:
-    from haagent.config import EXIT_CODE, ConfigurationError, load  # noqa: PLC0415 pydantic is large
-
-    try:
-        return load(file, node)
-    except ConfigurationError as error:
-        for line in error.warnings:
-            typer.echo(f"warning: {line}", err=True)
-        for line in error.errors:
-            typer.echo(line, err=True)
-        raise typer.Exit(EXIT_CODE) from None
 
 
 def _ask_machine(configuration: Configuration, file: Path) -> None:

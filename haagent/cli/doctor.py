@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 
 from haagent.cli import asking, client
-from haagent.cli.fence import DEFAULT_CONFIG
-from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.verdict import Exit, part, rows
 from haagent.errors import EdgeError
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 
 if TYPE_CHECKING:
     from fencing.console.order import Order
     from fencing.console.site import Site
 
-DEFAULT_CONFIG = Path("/etc/haagent/haagent.toml")
 USAGE = 64
 """fencing.console.exits.Exit.USAGE, which is imported with everything else when it is needed."""
 

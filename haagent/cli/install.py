@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from haagent.cli import asking, client
-from haagent.cli.options import NodeOption
+from haagent.cli.loading import load_or_exit
+from haagent.cli.options import DEFAULT_CONFIG, NodeOption
 from haagent.cli.verdict import Exit
 from haagent.errors import EdgeError
 
@@ -61,9 +62,9 @@ def install(
 
 
 def tidy(
-    config: Annotated[Path, typer.Option("--config", help="The configuration file.")] = Path(
-        "/etc/haagent/haagent.toml"
-    ),
+    config: Annotated[
+        Path, typer.Option("--config", help="The configuration file.")
+    ] = DEFAULT_CONFIG,
     node: NodeOption = None,
 ) -> None:
     """Remove virtual addresses that this node does not hold, when no agent runs.
@@ -71,15 +72,9 @@ def tidy(
     Those of a group that it holds stay: the next agent takes them up.
     Exit codes: 0 none is left, 1 refused or failed, 78 the configuration is refused.
     """
-    from haagent.config import EXIT_CODE, ConfigurationError, load  # noqa: PLC0415 pydantic is large
-    from haagent.tidy import tidy as remove  # noqa: PLC0415 same: pyroute2
+    from haagent.tidy import tidy as remove  # noqa: PLC0415 pyroute2 is large
 
-    try:
-        configuration = load(config, node)
-    except ConfigurationError as error:
-        for line in error.errors:
-            typer.echo(line, err=True)
-        raise typer.Exit(EXIT_CODE) from None
+    configuration = load_or_exit(config, node)
     if _runs(configuration.control_socket):
         asking.fail("an agent runs here, and looks after its addresses itself", Exit.DEGRADED)
     try:

@@ -18,3 +18,4 @@ NodeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 DEFAULT_SOCKET = Path("/run/haagent/control.sock")
+DEFAULT_CONFIG = Path("/etc/haagent/haagent.toml")
