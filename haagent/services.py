@@ -45,8 +45,6 @@ class Service:
     runner: GroupRunner
     keeper: StandbyKeeper
     vips: tuple[Vip, ...]
-    frozen: bool = False
-    """It stays as it is, whatever happens to it."""
     stands_by: bool = True
     """Run what a standby keeps running, while the group is not held."""
     rests: bool = False
@@ -152,7 +150,7 @@ class Services:
         service = self._services[group]
         service.rests = False
         await service.keeper.end()
-        if not service.frozen:
+        if service.runner.mends:
             await service.runner.start()
             return
         for resource in service.parts.resources:
@@ -201,7 +199,6 @@ class Services:
     def manage(self, group: int, *, on: bool) -> None:
         """Mend what fails, or only watch it (a frozen group)."""
         service = self._services[group]
-        service.frozen = not on
         service.runner.manage(on=on)
         service.keeper.mends = on
 

@@ -50,7 +50,8 @@ class Parts:
     resources: tuple[Resource, ...]
     """In the order of their start: for `GroupRunner`."""
     probe: Probe | None
-    """How a client meets the service: the second signal of a silent peer, too."""
+    """How a client meets the service. A takeover's evidence has one of its own (edges), which waits
+    less."""
     ocf: tuple[OcfResource, ...]
     """Of those that OCF agents run."""
     standby: tuple[OcfResource, ...]

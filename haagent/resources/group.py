@@ -53,7 +53,8 @@ class GroupRunner:
         self._readings: dict[str, Reading] = {}
         self._health = Health()
         self._lost = False
-        self._mends = True
+        self.mends = True
+        """What fails is mended, or only looked at (a frozen group); see manage()."""
         self._operation = asyncio.Lock()
         self._watches: set[asyncio.Task[None]] = set()
         self._restarting: asyncio.Task[None] | None = None
@@ -139,12 +140,12 @@ class GroupRunner:
 
     def manage(self, *, on: bool) -> None:
         """Mend what fails, or leave it and only look (a frozen group)."""
-        if on and not self._mends:
+        if on and not self.mends:
             self._health = Health()
             self._lost = False  # Whoever was told of a loss left the frozen group as it was.
             for wake in self._wakes.values():
                 wake.set()
-        self._mends = on
+        self.mends = on
 
     def look(self, name: str) -> None:
         """Have a resource looked at now: it gave a sign that it changed."""
@@ -254,7 +255,7 @@ class GroupRunner:
         self._on_reading(name, reading)
 
     def _judge(self, name: str, reading: Reading) -> None:
-        if self._lost or self._restarting is not None or not self._mends:
+        if self._lost or self._restarting is not None or not self.mends:
             return
         now_ns = time.monotonic_ns()
         self._health, decision = judge(self._health, self._policy, name, reading, now_ns)
