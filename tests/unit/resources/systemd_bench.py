@@ -103,3 +103,20 @@ async def asking(pid1: Pid1, *, bus: bool = True) -> AsyncIterator[Systemd]:
 async def condition(resource: SystemdResource) -> Condition:
     """What the resource is now."""
     return (await resource.monitor()).condition
+
+
+Play = Callable[[FakeBench], Awaitable[None]]
+Run = Callable[[Play], None]
+
+
+def player(folder: Path) -> Run:
+    """Runs one scene, on a bench of its own."""
+
+    def run(scene: Play) -> None:
+        async def whole() -> None:
+            async with faking(folder) as bench:
+                await scene(bench)
+
+        asyncio.run(whole())
+
+    return run

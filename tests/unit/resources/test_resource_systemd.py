@@ -4,35 +4,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from systemd_bench import DB, SHORT, FakeBench, condition, faking, until
+from systemd_bench import DB, SHORT, FakeBench, Run, condition, player, until
 
 from haagent.resources import Condition, ResourceError, Times
 from haagent.resources import systemd as systemd_module
 from haagent.resources.systemd import is_unit_name
 from hil.systemd import FakeUnit, Faults
 
-Play = Callable[[FakeBench], Awaitable[None]]
-
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Play], None]:
+def play(tmp_path: Path) -> Run:
     """Run one scene on a bench of its own."""
-
-    def run(scene: Play) -> None:
-        async def whole() -> None:
-            async with faking(tmp_path) as bench:
-                await scene(bench)
-
-        asyncio.run(whole())
-
-    return run
-
-
-Run = Callable[[Play], None]
+    return player(tmp_path)
 
 
 def test_starts_and_stops(play: Run) -> None:

@@ -5,14 +5,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
-from systemd_bench import DB, LONG, NO_SYSTEMCTL, SHORT, FakeBench, condition, faking, until
+from systemd_bench import (
+    DB,
+    LONG,
+    NO_SYSTEMCTL,
+    SHORT,
+    FakeBench,
+    Run,
+    condition,
+    faking,
+    player,
+    until,
+)
 
 from haagent.resources import Condition, ResourceError
 from haagent.resources import bus as bus_module
@@ -24,24 +34,11 @@ from haagent.resources.unit_bus import OverBus
 from hil.dbus import private_bus
 from hil.systemd import fake_systemd
 
-Play = Callable[[FakeBench], Awaitable[None]]
-
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Play], None]:
+def play(tmp_path: Path) -> Run:
     """Run one scene on a bench of its own."""
-
-    def run(scene: Play) -> None:
-        async def whole() -> None:
-            async with faking(tmp_path) as bench:
-                await scene(bench)
-
-        asyncio.run(whole())
-
-    return run
-
-
-Run = Callable[[Play], None]
+    return player(tmp_path)
 
 
 def test_forged_signals(play: Run) -> None:
