@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fencing import FenceOutcome
 from haagent.core.events import Event, FenceFinished
+from haagent.core.moves import restless
 from haagent.core.phases import (
     HOLDING,
     Active,
@@ -17,6 +18,7 @@ from haagent.core.phases import (
     Stuck,
     Yielded,
 )
+from haagent.core.reasons import Reason
 from haagent.core.state import Group, State
 from haagent.hooks import Happening, Occasion
 
@@ -36,6 +38,10 @@ def happenings(before: State, event: Event, after: State) -> Iterator[Happening]
         for old, new in zip(before.groups, after.groups, strict=True):
             if old.phase is not new.phase:
                 yield from _of_group(old, new)
+            if restless(new, after.now_ns) and not restless(old, before.now_ns):
+                name, reason = new.settings.name, Reason.TOO_MANY_MOVES
+                text = f"{name}: {reason.text}"
+                yield Happening(Occasion.ALARM, name, new.term, reason.code, text)
 
 
 def _of_group(old: Group, new: Group) -> Iterator[Happening]:

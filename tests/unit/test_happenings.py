@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from core.harness import Bench, active, asking, fencing, says, taking_over
+from core.harness import Bench, active, asking, fencing, promise, says, taking_over
 
 from fencing import FenceOutcome
 from haagent.core.effects import Fence
@@ -11,7 +11,7 @@ from haagent.core.events import Event, FenceFinished, GroupLost
 from haagent.core.settings import S
 from haagent.core.wire import Role
 from haagent.happenings import happenings
-from haagent.hooks import Happening
+from haagent.hooks import Happening, Occasion
 
 
 class Told(Bench):
@@ -112,3 +112,31 @@ def test_a_heartbeat_is_no_news() -> None:
     bench = told(active())
     bench.pass_time(2 * S, says(Role.STANDBY, term=1))
     assert words(bench) == []
+
+
+def test_too_many_moves_is_an_alarm() -> None:
+    """The move that makes a group restless is told once; so is the first one in a later window."""
+    bench = told(active(max_moves=2, move_window_ns=600 * S))
+    for window in (1, 2):
+        _leaves_and_comes(bench)
+        alarms = [each for each in bench.heard if each.reason == "too_many_moves"]
+        assert len(alarms) == window
+        assert alarms[-1].occasion is Occasion.ALARM
+        assert alarms[-1].group == "web"
+        bench.pass_time(601 * S, says(Role.STANDBY, term=bench.state.groups[0].term))
+    assert len([each for each in bench.heard if each.occasion is Occasion.ALARM]) == 2
+
+
+def _leaves_and_comes(bench: Told) -> None:
+    """Handed over to the peer and fetched back."""
+    bench.hear(says(Role.STANDBY, term=bench.state.groups[0].term))
+    bench.ask_switchover()
+    bench.stopped()
+    term = bench.state.groups[0].term + 1
+    bench.hear(says(Role.ACTIVE, term=term, held_term=term))
+    bench.ask_switchover()
+    bench.hear(says(Role.RELEASING, term=term))
+    bench.hear(promise(bench))
+    bench.persisted()
+    bench.probed()
+    bench.started()
