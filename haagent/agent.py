@@ -8,7 +8,7 @@ import secrets
 import signal
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,10 +40,13 @@ from haagent.homecoming import Homecoming
 from haagent.hooks import Hooks
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
+from haagent.links.loss import Loss
+from haagent.metrics.counts import Counts
+from haagent.metrics.failovers import Failovers
 from haagent.netlink import Interface, Netlink
 from haagent.notify import Notifier
+from haagent.report import Report
 from haagent.requests import Requests
-from haagent.status import Sources, snapshot
 from haagent.watchdog import Watchdog
 
 INBOX_MAX = 10_000
@@ -65,7 +68,6 @@ class Agent:
         self._cluster = cluster_id(configuration.cluster)
         self._incarnation = secrets.randbits(63) + 1
         self._counter = 0
-        self._counts: Counter[str] = Counter()
         self._inbox: deque[Event] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ns: int | None = None
@@ -80,8 +82,6 @@ class Agent:
         """The node is left for good, rather than taken up by the next agent."""
         self._done: asyncio.Future[int]
         self._state: State
-        self._alarms: dict[str, int] = {}
-        """Alarm codes and when each was first seen, monotonic ns."""
         durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
         self._record, self._same_boot = durable.load()
         self._homecoming = Homecoming(self._record, same_boot=self._same_boot, peer=peer)
@@ -90,8 +90,25 @@ class Agent:
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
+        groups = [group.name for group in configuration.groups]
+        self._counts = Counts(
+            Loss(len(configuration.links)), Failovers(groups, self._history.records)
+        )
+        self._report = Report(
+            configuration,
+            lambda: self._state,
+            links=self._links,
+            edges=self._edges,
+            homecoming=self._homecoming,
+            watchdog=self._watchdog,
+            counts=self._counts,
+        )
         self._requests = Requests(
-            configuration, self._take, self._status, self._history, self._edges.measure_settle
+            configuration,
+            self._take,
+            self._report.status,
+            self._history,
+            self._edges.measure_settle,
         )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
@@ -173,7 +190,7 @@ class Agent:
     def _take(self, event: Event) -> None:
         """Queue an event; it is taken in before the clock is looked at again."""
         if len(self._inbox) >= INBOX_MAX and isinstance(event, PeerHeard):
-            self._counts["dropped"] += 1
+            self._counts.frames["dropped"] += 1
             return
         self._inbox.append(event)
         self._wake()
@@ -194,6 +211,7 @@ class Agent:
             now_ns = time.monotonic_ns()
             due_ns = deadline_ns(self._state)
             if due_ns is not None and now_ns >= due_ns:
+                self._counts.lateness.observe(now_ns - due_ns)
                 self._step(DeadlinePassed(), now_ns)
                 due_ns = deadline_ns(self._state)
         self._turning = False
@@ -225,6 +243,7 @@ class Agent:
         self._state = result.state
         if isinstance(event, PeerHeard):
             self._know_peer(before, result.state)
+            self._counts.loss.observe(before, event, result.state)
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
         if before.groups is not result.state.groups:
@@ -235,6 +254,7 @@ class Agent:
             log.warning("group.returned", group=happening.group, detail=happening.detail)
             self._hooks.tell(happening)
         if self._history.observe(before, event, result, now_ns):
+            self._counts.failovers.take(self._history.records)
             self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
             self._edges.write(self._save_history)
         self._carry_out(result)
@@ -288,9 +308,9 @@ class Agent:
         try:
             frame = decode(data, cluster=self._cluster, keys=keys.secrets, me=me)
         except DecodeError as error:
-            self._counts[f"refused_{error.refusal}"] += 1
+            self._counts.frames[f"refused_{error.refusal}"] += 1
             return
-        self._counts["frames"] += 1
+        self._counts.frames["frames"] += 1
         self._edges.heard_ns = min(heard_ns, time.monotonic_ns())
         self._take(PeerHeard(link, self._edges.heard_ns, frame))
 
@@ -307,30 +327,6 @@ class Agent:
                 now.up and now.carrier
             ):
                 self._take(LinkChanged(index, now.up and now.carrier))
-
-    def _status(self) -> dict[str, object]:
-        now_ns = time.monotonic_ns()
-        counters = dict(self._counts)
-        for name, count in self._state.refusals:
-            counters[f"refused_{name}"] = counters.get(f"refused_{name}", 0) + count
-        data = snapshot(
-            Sources(
-                self._configuration,
-                self._state,
-                self._links.states(),
-                self._edges.fence.readiness,
-                counters,
-                now_ns,
-                self._edges.services.readings,
-                self._homecoming.told,
-                self._watchdog.trouble,
-            )
-        )
-        codes = {alarm["code"] for alarm in data["alarms"]}
-        self._alarms = {code: self._alarms.get(code, now_ns) for code in codes}
-        for alarm in data["alarms"]:
-            alarm["since_s"] = (now_ns - self._alarms[alarm["code"]]) / 1e9
-        return data
 
     def _stop(self, kind: StopKind) -> None:
         if kind is StopKind.LEAVE:

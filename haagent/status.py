@@ -20,6 +20,7 @@ from haagent.core.reasons import Reason
 from haagent.core.state import Group, State
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links.linkset import LinkState as PathState
+from haagent.links.loss import Tally
 from haagent.resources import Condition, Reading
 
 STALL_WARN_MS = 200
@@ -47,6 +48,8 @@ class Sources:
     """By group: what became of it while this node was down."""
     unguarded: str = ""
     """Why no watchdog guards this machine."""
+    tallies: Sequence[Tally] = ()
+    """By link: frames that came and that did not."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -210,6 +213,7 @@ def _readings(sources: Sources, group: Group) -> Mapping[str, Reading]:
 def _link(sources: Sources, index: int) -> dict[str, Any]:
     state, path = sources.state, sources.paths[index]
     link, mine = sources.configuration.links[index], state.links[index]
+    tally = sources.tallies[index] if sources.tallies else Tally()
     limit_ms = state.settings.timing.suspect_after_ns / 1e6
     heard_ms = None if mine.heard_ns is None else (sources.now_ns - mine.heard_ns) / 1e6
     hears_us = _hears_us(_link_report(state, index), limit_ms)
@@ -230,6 +234,8 @@ def _link(sources: Sources, index: int) -> dict[str, Any]:
         "transport": "unicast" if link.group is None else "multicast",
         "state": word,
         "heard_ms_ago": heard_ms,
+        "received": tally.received,
+        "lost": tally.lost,
         "peer_hears_us": hears_us,
         "detail": detail,
     }
