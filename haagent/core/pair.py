@@ -254,7 +254,7 @@ def _fenced(turn: Turn, phase: Fenced) -> None:
         _power_on(turn, phase.read_ns, 0)
 
 
-def _power_on(turn: Turn, fenced_ns: int, tries: int) -> None:
+def _power_on(turn: Turn, fenced_ns: int | None, tries: int) -> None:
     attempt = turn.attempt()
     turn.emit(PowerOn(attempt))
     turn.pair(PoweringOn(turn.now_ns, fenced_ns, attempt, tries + 1, turn.now_ns))

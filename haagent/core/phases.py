@@ -111,7 +111,8 @@ class PoweringOn:
     """The takeover is over, the peer gets its power back; its being off is no proof any more."""
 
     since_ns: int
-    fenced_ns: int
+    fenced_ns: int | None
+    """None where the order was given before this machine was booted."""
     attempt: int | None
     """None between two tries."""
     tries: int

@@ -159,10 +159,15 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
 
 
 def _first_phase(record: Record, now_ns: int, *, same_boot: bool) -> PairPhase:
-    """An agent that died with the peer off owes it its power; to one that is on it does nothing."""
-    if same_boot and record.owes_power and record.fences_ns:
-        return PoweringOn(now_ns, record.fences_ns[-1], None, 0, now_ns)
-    return Unheard(now_ns)
+    """An agent that died with the peer off owes it its power; to one that is on it does nothing.
+
+    After a boot of this node too, but then the order is of another clock: it allows no second
+    shot, and makes nobody who is heard a liar.
+    """
+    if not record.owes_power:
+        return Unheard(now_ns)
+    fenced_ns = record.fences_ns[-1] if same_boot and record.fences_ns else None
+    return PoweringOn(now_ns, fenced_ns, None, 0, now_ns)
 
 
 def step(state: State, event: Event, now_ns: int) -> Step:

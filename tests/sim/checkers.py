@@ -200,6 +200,7 @@ class Checker:
         if len(recent) >= timing.max_fences:
             raise Violation(f"S10: fence number {len(recent) + 1} within the window")
         machine.orders.append(Order(now_ns, agent.incarnation, effect.attempt))
+        machine.shooters.add(agent.incarnation)
 
     def shot_failed(self, agent: Agent, attempt: int) -> None:
         """No order left that machine, so it was no violence."""
@@ -251,8 +252,8 @@ class Checker:
         """The first order after a proof: a second try, or a node that leaves, waits for nothing."""
         off_ns = self.off_ns[agent.machine.node]
         if off_ns is None:
-            if any(order.incarnation != agent.incarnation for order in agent.machine.orders):
-                return  # What an agent of this boot switched off, the next one switches on.
+            if agent.machine.shooters - {agent.incarnation}:
+                return  # What an agent of this machine switched off, the next one switches on.
             raise Violation("power on: the peer was never proved off")
         if isinstance(before.pair, PoweringOn) or state.stopping is StopKind.LEAVE:
             return

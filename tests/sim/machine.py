@@ -54,6 +54,8 @@ class Machine:
         )
         """The resources of every group, in the order of their start; the last is its address."""
         self.orders: list[Order] = []
+        self.shooters: set[int] = set()
+        """Incarnations of its agents, of any boot, that ordered the peer off."""
         self.position_unknown = False
         """Nobody on it can tell how fresh its data is."""
         self.data: dict[int, int] = {}

@@ -606,12 +606,36 @@ def test_power_that_is_owed_is_given_back_by_the_next_agent() -> None:
     assert not bench.state.distrusted
 
 
-def test_power_is_owed_within_one_boot_only() -> None:
-    """After a reboot of this node the peer's power is a person's, or another shot's, affair."""
+def test_power_is_owed_also_after_a_boot() -> None:
+    """A node reset while it fenced must not leave both standing still; reset again, neither."""
+    record = fencing().asked(Persist).record
+    for _ in range(2):
+        bench = Bench(record=record, same_boot=False)
+        bench.pass_time(1 * S)
+        assert bench.count(PowerOn) == 1
+        assert bench.count(StartGroup) == 0
+        record = bench.state.record
+        assert record.owes_power
+    bench.finish_power_on()
+    bench.in_pair(Unheard)
+    assert not bench.asked(Persist).record.owes_power
+    bench.reborn(says(Role.STANDBY))
+    bench.in_pair(Alive)
+    assert not bench.state.distrusted
+
+
+def test_peer_that_speaks_right_after_our_boot_is_no_liar() -> None:
+    """The order of an earlier boot proves nothing against a peer that runs, and is not repeated."""
     record = fencing().asked(Persist).record
     bench = Bench(record=record, same_boot=False)
-    bench.pass_time(1 * S)
-    assert bench.count(PowerOn) == 0
+    bench.pass_time(MS)
+    bench.reborn(says(Role.ACTIVE))
+    bench.in_pair(Alive)
+    bench.finish_power_on(ok=False)
+    bench.reborn(says(Role.ACTIVE))
+    bench.pass_time(MS)
+    assert not bench.state.distrusted
+    assert bench.count(PowerOn) == 1
 
 
 def test_nothing_is_owed_where_nothing_was_ordered() -> None:
