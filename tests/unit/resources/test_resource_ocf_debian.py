@@ -359,17 +359,3 @@ def test_nginx_misconfigured(nginx: Nginx, tmp_path: Path) -> None:
         await resource.stop()
 
     asyncio.run(main())
-
-
-def test_pgsql(tmp_path: Path) -> None:
-    """Not installed here: validate says what is missing, and the start is not for this node."""
-    parameters = {"pgdata": str(tmp_path / "data"), "pgctl": "/nonexistent/pg_ctl"}
-    resource = installed("ocf:heartbeat:pgsql", tmp_path, parameters)
-
-    async def main() -> None:
-        (found,) = await resource.validate()
-        assert "/nonexistent/pg_ctl" in found
-        assert isinstance(await refused(resource.start()), UnfitError)
-        await resource.stop()
-
-    asyncio.run(main())
