@@ -22,10 +22,6 @@ from haagent.resources.vip import VipResource
 from haagent.vip import Vip
 from haagent.vip.holder import ClaimTimes, VipHolder
 
-POSITION_EVERY_S = 1.0
-"""A standby that is too old by so much is noticed so late; a heartbeat carries the newest."""
-
-
 FOUND_S = 0.8
 """No heartbeat is sent until this node knows what runs here."""
 
@@ -218,7 +214,7 @@ class Services:
             if known != told:
                 self._take(PositionRead(index, known))
                 told = known
-            await asyncio.sleep(POSITION_EVERY_S)
+            await asyncio.sleep(parts.position_every_s)
 
 
 def _kept_by_the_runner(name: str, reading: Reading) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hil import database
 from hil.bmc import IpmiSim
 from hil.client import Client
 from hil.http_client import HttpClient
@@ -91,14 +92,16 @@ class Lab:
         self.machines: dict[str, Machine] = {}
         self.switches: dict[str, PowerSwitch] = {}
         self.bmcs: dict[str, IpmiSim] = {}
-        self._client_pid = self.attach("client", CLIENT)
-        self.client = Client(self._client_pid, self.directory)
+        self.client_pid = self.attach("client", CLIENT)
+        self.client = Client(self.client_pid, self.directory)
         self._stack.callback(self.client.close)
         self._observers: dict[str, Observer] = {}
         self._observer_pid = self.attach("observer", OBSERVER)
         self.observer = self.observe(VIP)
         for name in NODES:
             self._build_machine(name)
+        if self.options.databases:
+            database.furnish(self.directory, list(self.machines.values()))
 
     def observe(self, address: str) -> Observer:
         """Have somebody watch who answers for an address of the LAN, from the first call on."""
@@ -114,7 +117,7 @@ class Lab:
 
         What it asked before, it still waits for: then all of it is in its record.
         """
-        browser = HttpClient(self._client_pid, self.directory, path)
+        browser = HttpClient(self.client_pid, self.directory, path)
         try:
             yield browser
             browser.finish()

@@ -70,6 +70,10 @@ class Options:
     tables: str | None = None
     """Tables in place of the usual group, as in the file; SERVICE stands for the path of the
     program that runs the bench's services (see Services)."""
+    group: str = "web"
+    """The group with the address that the client asks at."""
+    databases: bool = False
+    """Each machine has a PostgreSQL server on its disk (see hil.database)."""
 
 
 _CONFIGURATION = """\

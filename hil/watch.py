@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from hil.agent import Agent, role, takeover_possible
+from hil.agent import GROUP, Agent, role, takeover_possible
 
 if TYPE_CHECKING:
     from hil.lab import Lab
@@ -31,7 +31,9 @@ def ready(lab: Lab) -> tuple[Machine, Machine]:
     standby = lab.other(active)
     for machine, wanted in ((active, "active"), (standby, "standby")):
         Agent(machine).wait(
-            lambda s, wanted=wanted: role(s) == wanted and takeover_possible(s),  # type: ignore[misc]
+            lambda s, wanted=wanted: (  # type: ignore[misc]
+                role(s, lab.options.group) == wanted and takeover_possible(s)
+            ),
             READY_LIMIT_S,
             f"{wanted}, takeover possible",
         )
@@ -50,14 +52,16 @@ def forget_failures(machine: Machine) -> None:
         machine.start_agent()
 
 
-def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S) -> None:
+def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S, group: str = GROUP) -> None:
     """Wait until a machine's agent says that it is standby and hears its peer.
 
     Raises:
         NotSeenError: It does not.
     """
     Agent(machine).wait(
-        lambda s: role(s) == "standby" and s["peer_state"]["phase"] == "alive", limit_s, "standby"
+        lambda s: role(s, group) == "standby" and s["peer_state"]["phase"] == "alive",
+        limit_s,
+        "standby",
     )
 
 

@@ -10,10 +10,11 @@ from fencing.config import duration
 from fencing.config.problems import ABSENT, join
 from haagent.config.document import Document, Entry, GroupEntry
 from haagent.config.findings import Findings
-from haagent.config.group_plans import name_of, stop_s
+from haagent.config.group_plans import layout, name_of, stop_s
 from haagent.config.schema import (
     CommandTable,
     OcfTable,
+    PostgresTable,
     ProbeTable,
     ResourceTable,
     SystemdTable,
@@ -37,11 +38,14 @@ def check_groups(document: Document, findings: Findings) -> None:
         _check_names(group, findings)
         _check_positions(group, findings)
         _check_promotable_first(group, findings)
+        _check_postgres(group, document, findings)
         for entry in group.resources:
             _check_looks(entry, findings)
         if group.table.probe is not None:
             _check_probe(group, group.table.probe, findings)
     _check_shared(document, _units, "is {other} too; one unit serves one group, once", findings)
+    text = "are those of {other} too; each server has its own"
+    _check_shared(document, _data, text, findings)
     text = "group and name together read like {other}; rename one of the two"
     _check_shared(document, _instances, text, findings)
     _check_stop_budget(document, findings)
@@ -102,10 +106,14 @@ def _check_promotable_first(group: GroupEntry, findings: Findings) -> None:
 
 
 def _has_position(table: ResourceTable) -> bool:
+    if isinstance(table, PostgresTable):
+        return True
     return isinstance(table, CommandTable) and table.position is not None
 
 
 def _is_promotable(table: ResourceTable) -> bool:
+    if isinstance(table, PostgresTable):
+        return True
     return isinstance(table, OcfTable) and table.promotable
 
 
@@ -115,7 +123,7 @@ def _check_looks(entry: Entry[ResourceTable], findings: Findings) -> None:
     if isinstance(table, CommandTable) and table.monitor is None:
         text = "none; its failure would be noticed by nobody, and its stop is believed"
         findings.warning(f"{entry.where}.monitor", ABSENT, text)
-    elif isinstance(table, CommandTable | OcfTable) and table.interval == 0:
+    elif isinstance(table, CommandTable | OcfTable | PostgresTable) and table.interval == 0:
         text = "never looked at, so its failure would be noticed by nobody"
         findings.warning(f"{entry.where}.interval", duration.render(0), text)
 
@@ -185,11 +193,33 @@ def _units(group: GroupEntry) -> Iterator[tuple[str, str]]:
             yield f"{entry.where}.unit", entry.table.unit
 
 
+def _data(group: GroupEntry) -> Iterator[tuple[str, str]]:
+    """Data directories: as the file says, or by what gives them their place."""
+    for entry in group.resources:
+        if isinstance(entry.table, PostgresTable):
+            yield f"{entry.where}.data", str(layout(entry.table).data)
+
+
 def _instances(group: GroupEntry) -> Iterator[tuple[str, str]]:
     """What OCF agents keep their notes under: "a.b" and "c", or "a" and "b.c"."""
     for entry in group.resources:
         if isinstance(entry.table, OcfTable):
             yield f"{entry.where}.name", f"{group.table.name}.{name_of(entry.table)}"
+
+
+def _check_postgres(group: GroupEntry, document: Document, findings: Findings) -> None:
+    for entry in group.resources:
+        table = entry.table
+        if not isinstance(table, PostgresTable) or "node" not in document.whole:
+            continue
+        where, names = f"{entry.where}.address", document.node_names
+        if set(table.address) != set(names):
+            form = ", ".join(f'{name} = "198.51.100.{i}"' for i, name in enumerate(names, 11))
+            text = f"one address for each node is needed: {{ {form} }}"
+            findings.error(where, sorted(table.address), text)
+        elif len(set(table.address.values())) == 1:
+            text = "both nodes have the same; it is the nodes' own, not the virtual address"
+            findings.error(where, sorted(table.address), text)
 
 
 def _check_shared(

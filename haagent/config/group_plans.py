@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import assert_never
@@ -15,6 +16,7 @@ from haagent.config.schema import (
     CommandTable,
     GroupTable,
     OcfTable,
+    PostgresTable,
     ProbeTable,
     ResourceTable,
     SystemdTable,
@@ -35,6 +37,8 @@ from haagent.config.settings import (
     VipSettings,
 )
 from haagent.core.settings import GroupSettings
+from haagent.postgres.layout import TIMES as POSTGRES_TIMES
+from haagent.postgres.layout import Layout, PostgresSettings, debian, pgdg
 from haagent.resources import Times
 from haagent.resources.command import Commands
 from haagent.resources.health import Policy
@@ -42,6 +46,8 @@ from haagent.resources.ocf_settings import Limits, OcfSettings
 from haagent.resources.process import ENDING_S
 from haagent.vip import Vip
 
+POSTGRES_MAX_LAG = 16 << 20
+"""One segment of the log. Never none: without a limit, a copy of any age would serve."""
 _LIMITS = ("start", "stop", "monitor", "promote", "demote", "notify")
 """Actions of an OCF agent whose limit has a key of its own, less "_timeout"."""
 
@@ -55,7 +61,7 @@ def name_of(table: ResourceTable) -> str:
             return table.name or table.unit
         case OcfTable():
             return table.name or table.agent.rpartition(":")[2]
-        case CommandTable():
+        case CommandTable() | PostgresTable():
             return table.name
         case _:
             assert_never(table)
@@ -83,10 +89,17 @@ def core_settings(table: GroupTable, preferred: int) -> GroupSettings:
         table.name,
         preferred,
         failback_after_ns=table.failback if isinstance(table.failback, int) else None,
-        max_lag=table.max_lag,
+        max_lag=_max_lag(table),
         max_moves=table.max_moves,
         move_window_ns=table.move_window,
     )
+
+
+def _max_lag(table: GroupTable) -> int | None:
+    """As the file says; a replicated database always has a limit."""
+    resources = (one for one in table.resource if isinstance(one, dict))
+    replicated = any(one.get("kind") == "postgresql" for one in resources)
+    return POSTGRES_MAX_LAG if table.max_lag is None and replicated else table.max_lag
 
 
 def stop_s(group: GroupEntry) -> float:
@@ -121,6 +134,8 @@ def _stop_s(table: ResourceTable) -> float:
             return Limits(_ocf(table, "", ""), None).times().stop_s
         case SystemdTable() | CommandTable():
             return _times(table).stop_s
+        case PostgresTable():
+            return _times(table, POSTGRES_TIMES).stop_s
         case _:
             assert_never(table)
 
@@ -136,6 +151,8 @@ def _resource(
             return SystemdSettings(name, table.unit, _times(table))
         case OcfTable():
             return _ocf(table, group.table.name, document.node_names[me])
+        case PostgresTable():
+            return _postgres(table, document, me)
         case CommandTable():
             commands = Commands(
                 table.start, table.stop, table.monitor, table.position, dict(table.environment)
@@ -154,8 +171,8 @@ def _vip(table: VipTable, document: Document, me: int) -> Vip:
     return Vip(table.address, interface)
 
 
-def _times(table: TimedTable) -> Times:
-    default = Times()
+def _times(table: TimedTable, default: Times | None = None) -> Times:
+    default = default or Times()
     return Times(
         start_s=_seconds(table.start_timeout, default.start_s),
         stop_s=_seconds(table.stop_timeout, default.stop_s),
@@ -178,6 +195,36 @@ def _ocf(table: OcfTable, group: str, node: str) -> OcfSettings:
         interval_s=None if table.interval is None else _s(table.interval),
         check_level=table.check_level,
     )
+
+
+def _postgres(table: PostgresTable, document: Document, me: int) -> PostgresSettings:
+    names = document.node_names
+    return PostgresSettings(
+        name=table.name,
+        node=names[me],
+        peer=names[1 - me],
+        layout=layout(table),
+        address=table.address[names[me]],
+        peer_address=table.address[names[1 - me]],
+        port=table.port,
+        user=table.user,
+        replication_user=table.replication_user,
+        passfile=None if table.passfile is None else Path(table.passfile),
+        conninfo=table.conninfo,
+        rebuild=table.rebuild,
+        times=_times(table, POSTGRES_TIMES),
+    )
+
+
+def layout(table: PostgresTable) -> Layout:
+    """The packages' own places, as far as the file names no others."""
+    sockets = Path(table.sockets)
+    if table.packaging == "debian":
+        places = debian(table.version, table.cluster, sockets)
+    else:
+        places = pgdg(table.version, sockets)
+    given = {key: getattr(table, key) for key in ("data", "configuration", "programs", "log")}
+    return replace(places, **{key: Path(text) for key, text in given.items() if text is not None})
 
 
 def _policy(table: GroupTable, resources: list[ResourceSettings]) -> Policy:

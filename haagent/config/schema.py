@@ -17,6 +17,8 @@ from haagent.config import values
 from haagent.config.settings import LogFormat, LogLevel
 from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
+from haagent.postgres.layout import VERSIONS as POSTGRES_VERSIONS
+from haagent.postgres.layout import Packaging, Rebuild
 from haagent.reach import ReachTimes
 from haagent.resources.command import POSITION_MAX
 from haagent.resources.health import Policy
@@ -254,6 +256,28 @@ class OcfTable(TimedTable):
     notify_timeout: Limit = None
 
 
+class PostgresTable(TimedTable):
+    """Form of a [[group.resource]] of kind "postgresql"."""
+
+    kind: Literal["postgresql"]
+    name: Name
+    version: Annotated[int, Field(ge=POSTGRES_VERSIONS[0], le=POSTGRES_VERSIONS[1])]
+    packaging: Packaging = "debian"
+    cluster: Name = "main"
+    data: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    configuration: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    programs: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    log: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    sockets: Annotated[str, PlainValidator(forms.absolute_path)] = "/var/run/postgresql"
+    port: Port = 5432
+    address: dict[str, Host]
+    user: Name = "postgres"
+    replication_user: Name = "replicator"
+    passfile: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    conninfo: Annotated[str, PlainValidator(values.conninfo)] = ""
+    rebuild: Rebuild = "never"
+
+
 class CommandTable(TimedTable):
     """Form of a [[group.resource]] of kind "command"."""
 
@@ -266,12 +290,13 @@ class CommandTable(TimedTable):
     environment: Texts = {}
 
 
-ResourceTable = VipResourceTable | SystemdTable | OcfTable | CommandTable
+ResourceTable = VipResourceTable | SystemdTable | OcfTable | PostgresTable | CommandTable
 KINDS: Mapping[str, type[ResourceTable]] = MappingProxyType(
     {
         "vip": VipResourceTable,
         "systemd": SystemdTable,
         "ocf": OcfTable,
+        "postgresql": PostgresTable,
         "command": CommandTable,
     }
 )

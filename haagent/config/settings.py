@@ -13,6 +13,7 @@ from fencing import DeviceSettings
 from haagent.core.settings import PairSettings
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
+from haagent.postgres.layout import PostgresSettings
 from haagent.reach import ReachTimes, Reference
 from haagent.resources import Times
 from haagent.resources.command import Commands
@@ -74,7 +75,7 @@ class CommandSettings:
     times: Times
 
 
-ResourceSettings = VipSettings | SystemdSettings | OcfSettings | CommandSettings
+ResourceSettings = VipSettings | SystemdSettings | OcfSettings | PostgresSettings | CommandSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ TEXT_CHARACTERS_MAX = 4096
 """Of one argument, parameter or variable: far below what exec takes (execve(2))."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Source: RFC 9110, 4.2."""
+CONNINFO_TAKEN = frozenset(
+    {"host", "hostaddr", "port", "user", "dbname", "passfile", "application_name", "options"}
+)
+"""What the agent itself says in every connection to the peer."""
 INTERVAL_NS_MIN = duration.UNITS_NS["s"]
 """Programs are started for a look; more often, and they would be the load of the machine."""
 
@@ -184,6 +188,18 @@ def _passable(value: object, what: str) -> str:
     if "\0" in value or len(value) > TEXT_CHARACTERS_MAX:
         raise ValueError(f"{what} is longer than {TEXT_CHARACTERS_MAX} characters or has a zero")
     return value
+
+
+def conninfo(value: object) -> str:
+    """Parameters of libpq, such as "sslmode=verify-full"; none that says who or where."""
+    text = forms.text(value)
+    if "password=" in text.replace(" ", ""):
+        raise ValueError("has a password in it, for everybody to read; put it into passfile")
+    if re.fullmatch(r"(?:[a-z_]+=(?:[^\s'\\]+|'[^'\\]*')(?:\s+|$))*", text) is None:
+        raise ValueError('not parameters of libpq; such as "sslmode=verify-full"')
+    if taken := CONNINFO_TAKEN.intersection(re.findall(r"([a-z_]+)=", text)):
+        raise ValueError(f"{', '.join(sorted(taken))}: has a key of its own here")
+    return text
 
 
 def failback(value: object) -> str | int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -19,6 +19,9 @@ from haagent.config.settings import (
     TcpTarget,
     VipSettings,
 )
+from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.resource import POSITION_EVERY_S as POSTGRES_POSITION_EVERY_S
+from haagent.postgres.resource import PostgresResource
 from haagent.probes import Probe
 from haagent.probes.command import CommandProbe
 from haagent.probes.http import SUCCESS, HttpProbe
@@ -33,6 +36,11 @@ from haagent.resources.pid1 import Systemd
 from haagent.resources.systemd import SystemdResource
 from haagent.resources.vip import VipResource
 from haagent.vip.holder import ClaimTimes, VipHolder
+
+POSITION_EVERY_S = 1.0
+"""A standby that is too old by so much is noticed so late."""
+
+Reporter = CommandResource | OcfResource | PostgresResource
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,21 @@ class Parts:
     less."""
     ocf: tuple[OcfResource, ...]
     """Of those that OCF agents run."""
-    standby: tuple[OcfResource, ...]
+    standby: tuple[OcfResource | PostgresResource, ...]
     """Those that run on both nodes, as far as nothing else has to run before them."""
-    reporter: CommandResource | OcfResource | None
+    reporter: Reporter | None
     """Which of them says how fresh the data is."""
 
     async def prepare(self) -> None:
         """Get what a first start would otherwise wait for; never raises."""
         for resource in self.ocf:
             await resource.prepare()
+
+    @property
+    def position_every_s(self) -> float:
+        """How often position() is worth asking: a heartbeat carries the newest."""
+        own = isinstance(self.reporter, PostgresResource)
+        return POSTGRES_POSITION_EVERY_S if own else POSITION_EVERY_S
 
     async def position(self) -> int | None:
         """How fresh the data is here; None if nobody can tell."""
@@ -91,16 +105,19 @@ def build(
     probe = None if plan.probe is None else make_probe(plan.name, plan.probe)
     resources: list[Resource] = []
     ocf: list[OcfResource] = []
-    reporters: list[CommandResource | OcfResource] = []
+    standing_by: dict[str, OcfResource | PostgresResource] = {}
+    reporters: list[Reporter] = []
     for settings in plan.resources:
         about = plan.probe is not None and plan.probe.about == settings.name
         interval_s = plan.probe.interval_s if plan.probe is not None and about else None
         made = _resource(_looked_at(settings, interval_s), surroundings, on_times)
-        if isinstance(made, SystemdResource):
+        if isinstance(made, SystemdResource | PostgresResource):
             made.on_change = look
-        elif isinstance(made, OcfResource):
+        if isinstance(made, OcfResource):
             ocf.append(made)
-        if _reports(settings) and isinstance(made, CommandResource | OcfResource):
+        if isinstance(made, OcfResource | PostgresResource):
+            standing_by[made.name] = made
+        if _reports(settings) and isinstance(made, Reporter):
             reporters.append(made)
         resources.append(ProbedResource(made, probe) if probe is not None and about else made)
     if plan.probe is not None and probe is not None and not plan.probe.about:
@@ -109,7 +126,7 @@ def build(
         resources.append(ProbeResource(PROBE_NAME, probe, times))
     # The operator's own command is asked before an agent's promotion score.
     reporters.sort(key=lambda one: isinstance(one, OcfResource))
-    standby = tuple(_standing_by(ocf, plan.resources))
+    standby = tuple(_standing_by(standing_by, plan.resources))
     return Parts(tuple(resources), probe, tuple(ocf), standby, next(iter(reporters), None))
 
 
@@ -155,7 +172,7 @@ def _looked_at(settings: ResourceSettings, interval_s: float | None) -> Resource
     match settings:
         case OcfSettings():
             return replace(settings, interval_s=interval_s)
-        case SystemdSettings() | CommandSettings():
+        case SystemdSettings() | CommandSettings() | PostgresSettings():
             return replace(settings, times=replace(settings.times, interval_s=interval_s))
         case VipSettings():
             return settings
@@ -167,7 +184,7 @@ def _resource(
     settings: ResourceSettings,
     surroundings: Surroundings,
     on_times: Callable[[ClaimTimes], None],
-) -> VipResource | SystemdResource | OcfResource | CommandResource:
+) -> VipResource | SystemdResource | Reporter:
     match settings:
         case VipSettings():
             return VipResource(settings.name, settings.vips, surroundings.holder, on_times)
@@ -176,6 +193,8 @@ def _resource(
             return SystemdResource(settings.name, settings.unit, settings.times, systemd)
         case OcfSettings():
             return OcfResource(settings)
+        case PostgresSettings():
+            return PostgresResource(settings)
         case CommandSettings():
             return CommandResource(settings.name, settings.commands, settings.times)
         case _:
@@ -188,17 +207,18 @@ def _reports(settings: ResourceSettings) -> bool:
             return settings.commands.position is not None
         case OcfSettings():
             return settings.promotable
+        case PostgresSettings():
+            return True
         case _:
             return False
 
 
 def _standing_by(
-    ocf: Sequence[OcfResource], settings: Sequence[ResourceSettings]
-) -> Iterator[OcfResource]:
+    made: Mapping[str, OcfResource | PostgresResource], settings: Sequence[ResourceSettings]
+) -> Iterator[OcfResource | PostgresResource]:
     """Those at the head of the group: what comes later may need what only the holder runs."""
-    made = {resource.name: resource for resource in ocf}
     for one in settings:
-        if isinstance(one, OcfSettings) and one.promotable:
+        if isinstance(one, PostgresSettings) or (isinstance(one, OcfSettings) and one.promotable):
             yield made[one.name]
         elif not isinstance(one, VipSettings):
             return

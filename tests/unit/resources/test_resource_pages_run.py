@@ -45,6 +45,17 @@ mount -t tmpfs tmpfs /usr/local/sbin
 install -m 0755 "$1" /usr/local/sbin/app
 mount -t tmpfs tmpfs /srv
 mkdir /srv/files
+for place in /var/lib/postgresql /etc/postgresql /run/postgresql; do
+    mkdir -p $place
+    mount -t tmpfs -o uid=postgres,gid=postgres,mode=755 tmpfs $place
+done
+become="setpriv --reuid=postgres --regid=postgres --init-groups --"
+$become /usr/lib/postgresql/15/bin/initdb -D /var/lib/postgresql/15/main -N --auth=peer > /dev/null
+$become mkdir -p /etc/postgresql/15/main
+cat > /etc/postgresql/15/main/postgresql.conf <<END
+data_directory = '/var/lib/postgresql/15/main'
+unix_socket_directories = '/run/postgresql'
+END
 """
 
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The questions that a server is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from haagent.postgres.errors import Row, SqlError
+from haagent.postgres.follow import forks, quoted
+from haagent.postgres.position import Position, log_position
+from haagent.postgres.sql import Sql
+
+HISTORY_BYTES_MAX = 1 << 20
+"""A line of a history file has about 60 bytes; so many failovers do not happen."""
+
+_STANDING = """
+SELECT pg_is_in_recovery(),
+  CASE WHEN pg_is_in_recovery()
+    THEN GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+    ELSE pg_current_wal_flush_lsn() END,
+  CASE WHEN pg_is_in_recovery()
+    THEN GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),
+                  (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+                  (SELECT received_tli FROM pg_stat_wal_receiver))::text
+    ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,
+  (SELECT status FROM pg_stat_wal_receiver),
+  (SELECT system_identifier FROM pg_control_system()),
+  (SELECT timeline_id FROM pg_control_checkpoint())
+"""
+_HISTORY = "SELECT encode(pg_read_binary_file('pg_wal/' || $1, 0, $2::bigint, true), 'escape')"
+_PREPARE = (
+    "CREATE SCHEMA IF NOT EXISTS haagent",
+    "CREATE TABLE IF NOT EXISTS haagent.alive (id int PRIMARY KEY, at timestamptz NOT NULL)",
+)
+_WRITE = """
+INSERT INTO haagent.alive VALUES (1, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET at = excluded.at
+"""
+
+
+class Role(StrEnum):
+    """What a server is."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A server at one moment."""
+
+    role: Role
+    position: Position | None
+    """None: it has none yet."""
+    streams: bool
+    """A standby that receives."""
+    system: str
+    checkpoint_timeline: int
+    """Below the position's until a new primary has written its first checkpoint."""
+
+
+async def standing(sql: Sql, limit_s: float) -> Standing:
+    """What the server is now.
+
+    Raises:
+        SqlError: It does not say.
+    """
+    ((recovers, log, timeline, receiver, system, checkpoint),) = await sql.ask(
+        _STANDING, limit_s=limit_s
+    )
+    role = Role.STANDBY if recovers == "t" else Role.PRIMARY
+    position = None
+    if log is not None and timeline is not None:
+        base = 10 if role is Role.STANDBY else 16
+        position = Position(int(timeline, base), log_position(log))
+    return Standing(role, position, receiver == "streaming", system or "", int(checkpoint or 0))
+
+
+async def history(sql: Sql, timeline: int, limit_s: float) -> Mapping[int, int]:
+    """Where the server's timeline left each earlier one.
+
+    Raises:
+        SqlError: It does not say.
+    """
+    if timeline == 1:
+        return {}
+    name, most = f"{timeline:08X}.history", str(HISTORY_BYTES_MAX)
+    ((text,),) = await sql.ask(_HISTORY, name, most, limit_s=limit_s)
+    if text is None:
+        raise SqlError(f"it has no {name}")
+    return forks(text)
+
+
+async def write(sql: Sql, limit_s: float) -> None:
+    """Write, and see it on the server's own disk.
+
+    Raises:
+        SqlError: It could not be written.
+    """
+    try:
+        await sql.ask(_WRITE, limit_s=limit_s)
+    except SqlError as error:
+        if "haagent.alive" not in str(error):
+            raise
+        for statement in _PREPARE:
+            await sql.ask(statement, limit_s=limit_s)
+        await sql.ask(_WRITE, limit_s=limit_s)
+
+
+async def promote(sql: Sql, limit_s: float) -> None:
+    """Order a standby to become primary; it may be one already.
+
+    Raises:
+        SqlError: It did not take the order.
+    """
+    statement = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(false) ELSE true END"
+    rows = await sql.ask(statement, limit_s=limit_s)
+    if rows != [("t",)]:
+        raise SqlError("it does not take the order to promote itself")
+
+
+async def keep_slot(sql: Sql, name: str, limit_s: float) -> None:
+    """Hold back the log for a standby from now on.
+
+    Raises:
+        SqlError: It could not be done.
+    """
+    statement = """
+        SELECT pg_create_physical_replication_slot($1, true)
+        WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)
+    """
+    await sql.ask(statement, name, limit_s=limit_s)
+
+
+async def drop_slot(sql: Sql, name: str, limit_s: float) -> None:
+    """Hold nothing back any more; on a standby nobody would ever fetch it.
+
+    Raises:
+        SqlError: It could not be done.
+    """
+    statement = """
+        SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+        WHERE slot_name = $1 AND NOT active
+    """
+    await sql.ask(statement, name, limit_s=limit_s)
+
+
+async def alter(sql: Sql, values: Mapping[str, str], limit_s: float) -> bool:
+    """Have a running server take these settings over; whether any was another before.
+
+    Raises:
+        SqlError: It could not be done.
+    """
+    changed = False
+    for name, value in values.items():
+        rows = await sql.ask("SELECT current_setting($1)", name, limit_s=limit_s)
+        if rows != [(value,)]:
+            await sql.ask(f"ALTER SYSTEM SET {name} = {quoted(value)}", limit_s=limit_s)
+            changed = True
+    if changed:
+        await sql.ask("SELECT pg_reload_conf()", limit_s=limit_s)
+    return changed
+
+
+async def backup_progress(sql: Sql, limit_s: float) -> str:
+    """How far a base backup of the server is, for the operator.
+
+    Raises:
+        SqlError: It does not say.
+    """
+    rows: list[Row] = await sql.ask(
+        "SELECT phase, backup_streamed, backup_total FROM pg_stat_progress_basebackup "
+        "ORDER BY pid DESC LIMIT 1",
+        limit_s=limit_s,
+    )
+    if not rows:
+        return ""
+    ((phase, streamed, total),) = rows
+    if not (total and streamed and int(total)):
+        return str(phase)
+    return f"{min(100, 100 * int(streamed) // int(total))} % of {int(total) >> 20} MiB"

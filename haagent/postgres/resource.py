@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One PostgreSQL server as a resource: primary where the group is held, hot standby elsewhere.
+
+start() promotes and returns when a write was made: what is started after it, such as the address,
+never leads clients to a server that takes none. stop() ends a primary, since PostgreSQL cannot
+demote one; a standby harms nobody and is left. stand_by() makes a standby of whatever is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from haagent.bugs import die_of_bugs
+from haagent.postgres import asking, follow
+from haagent.postgres.asking import Role, Standing
+from haagent.postgres.comeback import ComeBack
+from haagent.postgres.errors import SqlError
+from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.position import Position
+from haagent.postgres.server import Server, postmaster
+from haagent.postgres.sql import Sql
+from haagent.resources import Condition, Reading, ResourceError, Times
+
+ASK_S = 2.0
+POLL_S = 0.02
+"""Between two looks at a promotion: what it costs the clients at most."""
+STREAM_S = 10.0
+"""A standby that was just started connects at once, one that was refused tries again after 5 s."""
+STREAM_POLL_S = 0.1
+POSITION_EVERY_S = 0.25
+"""What is written between two looks adds to what `max_lag` lets be lost."""
+POSITION_S = 1.0
+CHECKPOINT_S = 600.0
+REFUSALS = 3
+"""Tries in a row without receiving, though the histories agree, until the long way is taken: the
+primary has not kept the log that is needed."""
+
+log = structlog.get_logger()
+
+
+class PostgresResource:
+    """See `Resource` and `StandbyResource` for what each method promises."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        """Nothing is run or asked yet."""
+        self._settings = settings
+        self._server = Server(settings)
+        identity = follow.identity(settings)
+        self._sql = Sql(follow.local_conninfo(settings), identity)
+        self._watching = Sql(follow.local_conninfo(settings), identity)
+        self._peer = Sql(f"{follow.peer_conninfo(settings)} dbname=postgres", identity)
+        self._back = ComeBack(settings, self._server, self._peer, self._start_standby)
+        self._tidying: asyncio.Task[None] | None = None
+        self._timeline = 0
+        """The highest one that this server, since it was started, was seen to receive."""
+        self._refused = 0
+        """How often in a row it did not receive although nothing speaks against it."""
+        self._pidfd: int | None = None
+        self.on_change: Callable[[str], None] | None = None
+        """Called on the loop, with the resource's name, when the server's leader has ended."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its group."""
+        return self._settings.name
+
+    @property
+    def times(self) -> Times:
+        """Limits and interval."""
+        return self._settings.times
+
+    async def start(self) -> None:
+        """Have it take writes.
+
+        Raises:
+            ResourceError: It does not; something of it may run.
+        """
+        deadline_s = _now_s() + self.times.start_s
+        await self._back.end()
+        if why := await self._unusable():
+            raise ResourceError(f"its data cannot be served: {why}")
+        role = await self._role()
+        if role is None:
+            await self._server.kill()  # What does not answer its own superuser serves nobody.
+            await self._server.start(deadline_s - _now_s())
+            role = await self._role()
+        try:
+            if role is not Role.PRIMARY:
+                await self._promote(deadline_s)
+            await asking.write(self._sql, max(0.1, deadline_s - _now_s()))
+        except SqlError as error:
+            raise ResourceError(f"it takes no writes: {error}") from error
+        await self._watch_leader()
+        self._tidying = asyncio.create_task(self._after_promotion())
+        self._tidying.add_done_callback(die_of_bugs)
+
+    async def stop(self) -> None:
+        """End it, unless it is a standby, which is left.
+
+        Raises:
+            ResourceError: Something of it is left.
+        """
+        await self._end_tidying()
+        if self._back.works or await self._role() is Role.STANDBY:
+            return
+        await self._stop_server()
+
+    async def retire(self) -> None:
+        """End it, whatever it is.
+
+        Raises:
+            ResourceError: Something of it is left.
+        """
+        await self._end_tidying()
+        await self._back.end()
+        await self._stop_server()
+
+    async def stand_by(self) -> None:
+        """Make it a standby, from whatever it is.
+
+        Raises:
+            ResourceError: It is none, or not yet: what takes long goes on beside this.
+        """
+        if self._back.works:
+            raise ResourceError(f"not yet a standby: {self._back.progress}")
+        await self.stop()
+        if await self._unusable():
+            self._set_out()
+        if await self._role() is not Role.STANDBY:
+            try:
+                await self._start_standby()
+            except ResourceError as error:
+                log.warning("postgresql.no_standby", of=self.name, reason=str(error))
+                self._set_out()
+        await self._follow()
+
+    async def monitor(self) -> Reading:
+        """ACTIVE takes a write; STANDBY receives, as far as there is a primary."""
+        if self._back.works:
+            return Reading(Condition.STOPPED, self._back.progress)
+        try:
+            own = await asking.standing(self._sql, self.times.monitor_s)
+            if own.role is Role.PRIMARY:
+                await asking.write(self._sql, self.times.monitor_s)
+                await self._watch_leader()
+                return Reading(Condition.ACTIVE, _described(own))
+        except SqlError as error:
+            if not await self._server.processes():
+                return Reading(Condition.STOPPED, self._back.failure)
+            return Reading(Condition.FAILED, f"it does not answer as it should: {error}")
+        return await self._standby_reading(own)
+
+    async def position(self) -> int | None:
+        """How fresh its data is; None if nobody can tell, as of a server that does not run."""
+        if self._back.works or await self._unusable():
+            return None
+        try:
+            own = await asking.standing(self._watching, POSITION_S)
+        except SqlError:
+            return None
+        known = self._position(own)
+        return None if known is None else known.number
+
+    async def close(self) -> None:
+        """Hang up; the server stays as it is."""
+        await self._end_tidying()
+        await self._back.end()
+        for sql in (self._sql, self._watching, self._peer):
+            sql.close()
+        self._forget_leader()
+        self._server.close()
+
+    # Towards the primary's role.
+
+    async def _promote(self, deadline_s: float) -> None:
+        begun_s = _now_s()
+        await asking.promote(self._sql, ASK_S)
+        while (await asking.standing(self._sql, ASK_S)).role is not Role.PRIMARY:
+            if _now_s() > deadline_s:
+                raise SqlError(f"not promoted after {self.times.start_s:g} s")
+            await asyncio.sleep(POLL_S)
+        log.info("postgresql.promoted", of=self.name, took_ms=round(1000 * (_now_s() - begun_s)))
+
+    async def _after_promotion(self) -> None:
+        """What a returning peer needs, and no client waits for."""
+        try:
+            await asking.keep_slot(self._sql, self._settings.slot, ASK_S)
+            # pg_rewind goes by the control file, which tells of a new timeline only then.
+            await self._watching.ask("CHECKPOINT", limit_s=CHECKPOINT_S)
+        except SqlError as error:
+            log.warning("postgresql.not_tidied", of=self.name, reason=str(error))
+
+    async def _end_tidying(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
+            await asyncio.wait({self._tidying})
+            self._tidying = None
+
+    # Towards the standby's.
+
+    async def _start_standby(self) -> None:
+        """Start it as a standby of the peer, or have it become one that runs.
+
+        Raises:
+            ResourceError: It does not start.
+        """
+        self._timeline = 0
+        values = follow.standby_settings(self._settings)
+        if not await self._server.processes():
+            configure = partial(follow.configure, self._settings, values, standby=True)
+            await self._server.on_disk(configure)
+            await self._server.start(self.times.start_s)
+        await self._watch_leader()
+
+    async def _follow(self) -> None:
+        """See that it receives from the peer, if that is primary; else there is nothing to follow.
+
+        Raises:
+            ResourceError: It does not, or not yet.
+        """
+        try:
+            values = follow.standby_settings(self._settings)
+            await asking.alter(self._sql, values, ASK_S)
+            await asking.drop_slot(self._sql, self._settings.slot, ASK_S)
+            own = await self._streaming()
+        except SqlError as error:
+            raise ResourceError(f"the standby does not answer: {error}") from error
+        primary = await self._primary()
+        if own.streams or primary is None:
+            return
+        reason = await self._why_not(own, primary)
+        if reason:
+            raise ResourceError(reason)
+        self._set_out()
+
+    async def _streaming(self) -> Standing:
+        """What it is once it receives, or has had the time to."""
+        until_s = _now_s() + STREAM_S
+        while True:
+            own = await asking.standing(self._sql, ASK_S)
+            if own.streams or _now_s() > until_s or await self._primary() is None:
+                return own
+            await asyncio.sleep(STREAM_POLL_S)
+
+    async def _primary(self) -> Standing | None:
+        """The peer's server, if that is primary and says so."""
+        try:
+            theirs = await asking.standing(self._peer, ASK_S)
+        except SqlError:
+            return None
+        return theirs if theirs.role is Role.PRIMARY else None
+
+    async def _why_not(self, own: Standing, primary: Standing) -> str:
+        """Why it does not receive, if time may help; "" if only another way back does."""
+        mine, theirs = self._position(own), primary.position
+        if mine is None or theirs is None:
+            return "nobody can tell how far its data is"
+        if own.system != primary.system:
+            return "the peer's server is another database; see docs/resources/postgresql.md"
+        if mine > theirs:
+            return f"its data ({mine}) are newer than the primary's ({theirs}): it is left alone"
+        try:
+            left = await asking.history(self._peer, theirs.timeline, ASK_S)
+        except SqlError as error:
+            return f"the primary does not tell its history: {error}"
+        if not follow.follows(mine, theirs, left):
+            log.warning("postgresql.diverged", of=self.name, own=str(mine), primary=str(theirs))
+            return ""
+        self._refused += 1
+        if self._refused >= REFUSALS:
+            self._refused = 0
+            return ""
+        return f"it does not receive, though it could; see {self._settings.layout.log}"
+
+    def _set_out(self) -> None:
+        """Begin the long way back.
+
+        Raises:
+            ResourceError: Always: it is no standby yet.
+        """
+        self._back.begin()
+        raise ResourceError("not yet a standby: it is on the long way back")
+
+    async def _standby_reading(self, own: Standing) -> Reading:
+        if own.streams:
+            self._refused = 0
+            return Reading(Condition.STANDBY, await self._lag(own))
+        primary = await self._primary()
+        if primary is None:
+            return Reading(Condition.STANDBY, f"{_described(own)}, no primary to follow")
+        return Reading(Condition.FAILED, self._back.failure or "it does not receive from the peer")
+
+    async def _lag(self, own: Standing) -> str:
+        """For the operator: where it is, and how far behind."""
+        primary = await self._primary()
+        mine = self._position(own)
+        if primary is None or primary.position is None or mine is None:
+            return _described(own)
+        behind = max(0, primary.position.log - mine.log)
+        return f"streaming, timeline {mine.timeline}, {behind} bytes behind"
+
+    # What it is.
+
+    async def _role(self) -> Role | None:
+        """What it says that it is; None if it does not answer."""
+        try:
+            return (await asking.standing(self._sql, ASK_S)).role
+        except SqlError:
+            return None
+
+    def _position(self, own: Standing) -> Position | None:
+        if own.position is None:
+            return None
+        if own.role is Role.PRIMARY:
+            return own.position
+        if own.streams:
+            self._timeline = max(self._timeline, own.position.timeline)
+        return Position(max(self._timeline, own.position.timeline), own.position.log)
+
+    async def _stop_server(self) -> None:
+        self._forget_leader()
+        self._sql.close()
+        self._watching.close()
+        await self._server.stop(self.times.stop_s)
+
+    async def _unusable(self) -> str:
+        return await self._server.on_disk(partial(follow.unusable, self._settings))
+
+    async def _watch_leader(self) -> None:
+        """Hear of the end of the server's leader at once, not with the next look."""
+        if self._pidfd is not None:
+            return
+        pid = await self._server.on_disk(partial(postmaster, self._settings.layout.data))
+        if pid is None or self._pidfd is not None:
+            return
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError:
+            return  # It has ended; the next look sees it.
+        asyncio.get_running_loop().add_reader(self._pidfd, self._leader_ended)
+
+    def _leader_ended(self) -> None:
+        self._forget_leader()
+        if self.on_change is not None:
+            self.on_change(self.name)
+
+    def _forget_leader(self) -> None:
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+def _described(own: Standing) -> str:
+    return f"{own.role.value}, {own.position}" if own.position else own.role.value
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

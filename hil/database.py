@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A real PostgreSQL on both machines of a lab, and somebody who writes through the address.
+
+Both disks get a copy of one freshly made server, as `haagent postgres setup` would leave it. In
+the lab nobody is asked for a password.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psycopg
+
+from hil.agent import Agent
+from hil.namespaces import inside
+from hil.network import VIP
+from hil.pair import NODES, Options
+from hil.processes import module, run
+from hil.record import Entry, ReportingProcess
+
+if TYPE_CHECKING:
+    from hil.lab import Lab
+    from hil.machine import Machine
+
+GROUP = "db"
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+"""Debian 12's."""
+PLACE = "/run/disk/pg"
+"""Of everything of the server, as its machine sees it."""
+REPLICATOR = "replicator"
+MAX_LAG = 1 << 20
+LIMIT_S = 60.0
+_CONFIGURATION = f"""
+listen_addresses = '*'
+unix_socket_directories = '{PLACE}'
+wal_log_hints = on
+max_connections = 30
+shared_buffers = '32MB'
+max_wal_size = '256MB'
+wal_keep_size = '128MB'
+max_slot_wal_keep_size = '512MB'
+"""
+_HBA = f"""
+local all all peer
+host all all 192.0.2.0/24 trust
+host replication {REPLICATOR} 198.51.100.0/24 trust
+host postgres {REPLICATOR} 198.51.100.0/24 trust
+"""
+_ROLES = f"""
+CREATE ROLE {REPLICATOR} LOGIN REPLICATION;
+GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO {REPLICATOR};
+GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO {REPLICATOR};
+GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO {REPLICATOR};
+GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR};
+CREATE TABLE ledger (number bigint PRIMARY KEY);
+"""
+_TABLES = f"""
+[[group]]
+name = "{GROUP}"
+preferred = "alpha"
+max_lag = {MAX_LAG}
+max_moves = 100
+restarts = 1
+[[group.resource]]
+kind = "postgresql"
+name = "postgres"
+version = 15
+programs = "{PROGRAMS}"
+data = "{PLACE}/data"
+configuration = "{PLACE}/data/postgresql.conf"
+log = "{PLACE}/log"
+sockets = "{PLACE}"
+address = {{ alpha = "198.51.100.11", beta = "198.51.100.12" }}
+rebuild = "auto"
+stop_timeout = "10s"
+interval = "1s"
+%s
+[[group.vip]]
+address = "{VIP}/24"
+"""
+
+
+def options(durability: Literal["async", "sync"] = "async", more: str = "") -> Options:
+    """A pair that carries a database."""
+    lines = f'durability = "{durability}"' if durability != "async" else ""
+    return Options(
+        timing={"max_fences": 100, "fence_retry": "1s"},
+        check_every="1s",
+        tables=_TABLES % f"{lines}\n{more}",
+        group=GROUP,
+        databases=True,
+    )
+
+
+def furnish(directory: Path, machines: list[Machine]) -> None:
+    """Put one server's data on the disk of each machine."""
+    made = directory / "made"
+    made.mkdir()
+    shutil.chown(made, "postgres", "postgres")
+    for folder in (directory, *(machine.disk for machine in machines)):
+        folder.chmod(0o711)
+    for machine in machines:
+        machine.disk.parent.chmod(0o711)
+    data = made / "data"
+    words = ["-D", str(data), "-U", "postgres", "--auth=trust", "-N", "-E", "UTF8"]
+    run([*_become(), str(PROGRAMS / "initdb"), *words])
+    with (data / "postgresql.conf").open("a") as file:
+        file.write(_CONFIGURATION)
+    (data / "pg_hba.conf").write_text(_HBA)
+    single = [str(PROGRAMS / "postgres"), "--single", "-j", "-D", str(data), "postgres"]
+    run([*_become(), *single], text=_ROLES.replace(";\n", ";\n\n"))
+    for machine in machines:
+        place = machine.disk / "pg"
+        place.mkdir()
+        run(["cp", "-a", str(data), str(place)])
+        shutil.chown(place, "postgres", "postgres")
+    shutil.rmtree(made)
+
+
+def ask(machine: Machine, statement: str) -> str:
+    """What a machine's own server answers, as psql prints it, or "" if it does not."""
+    words = ["-h", PLACE, "-U", "postgres", "-d", "postgres", "-Atqc", statement]
+    return machine.run(*_become(), "psql", *words, check=False).stdout.strip()
+
+
+def rows(machine: Machine) -> set[int]:
+    """What is in the ledger of a machine's server."""
+    return {int(line) for line in ask(machine, "SELECT number FROM ledger").splitlines()}
+
+
+def leader(machine: Machine) -> int:
+    """The leader of a machine's server, as we number it; 0 if there is none."""
+    for pid in machine.processes():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # It has just ended.
+        if words[0] == str(PROGRAMS / "postgres").encode():
+            return pid
+    return 0
+
+
+def streams(lab: Lab, standby: Machine) -> None:
+    """Wait until a machine's server receives from the other one.
+
+    Raises:
+        NotSeenError: It does not.
+    """
+    Agent(standby).wait(
+        lambda s: any(
+            resource["condition"] == "standby" and "streaming" in resource["detail"]
+            for resource in _resources(s)
+        ),
+        LIMIT_S,
+        "a standby that receives",
+    )
+    assert lab.other(standby).is_on
+
+
+def _resources(status: dict[str, object]) -> list[dict[str, str]]:
+    groups: list[dict[str, object]] = status["groups"]  # type: ignore[assignment]  # JSON
+    found: list[dict[str, str]] = next(g["resources"] for g in groups if g["name"] == GROUP)  # type: ignore[misc]
+    return found
+
+
+def _become() -> tuple[str, ...]:
+    return ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+
+
+class Writer:
+    """Commits numbered rows through the address as fast as it can, and notes what was acknowledged.
+
+    Entries: `what` ("try", "acked" or "failed") and `number`.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        """Start it in the client's place in the network."""
+        name = f"writer-{time.monotonic_ns()}"
+        self._process = ReportingProcess(
+            [*inside(lab.client_pid), *module("hil.database", VIP)],
+            lab.directory / f"{name}.jsonl",
+            lab.directory / f"{name}.log",
+        )
+        self.record = self._process.record
+
+    def wait_acked(self, limit_s: float = LIMIT_S, *, after_ns: int = 0) -> Entry:
+        """Return the first acknowledgement of a row that was begun after a time."""
+        return self.record.wait(
+            lambda e: e["what"] == "acked" and e["sent_ns"] > after_ns,
+            limit_s,
+            after_ns=after_ns,
+            what="a commit",
+        )
+
+    def acked(self) -> set[int]:
+        """Rows whose commit was acknowledged."""
+        return {e["number"] for e in self.record.since() if e["what"] == "acked"}
+
+    def tried(self) -> set[int]:
+        """Rows that were sent, whatever became of them."""
+        return {e["number"] for e in self.record.since() if e["what"] == "try"}
+
+    def lost(self, machine: Machine) -> set[int]:
+        """Rows whose commit was acknowledged and that a machine's server has not."""
+        return self.acked() - rows(machine)
+
+    def invented(self, machine: Machine) -> set[int]:
+        """Rows that a machine's server has of this time, and that were never sent."""
+        tried = self.tried()
+        return {number for number in rows(machine) if number >= min(tried)} - tried
+
+    def gap_ms(self, after_ns: int) -> float:
+        """The longest time between two acknowledgements that ended after a time."""
+        times = [e["at_ns"] for e in self.record.since() if e["what"] == "acked"]
+        return max((b - a for a, b in pairwise(times) if b > after_ns), default=0) / 1e6
+
+    def close(self) -> None:
+        """Write no more."""
+        self._process.close()
+
+
+def main() -> None:
+    """Arguments: the address."""
+    (address,) = sys.argv[1:]
+    options_text = "connect_timeout=2 keepalives_idle=1 keepalives_interval=1 keepalives_count=2"
+    place = f"host={address} dbname=postgres user=postgres tcp_user_timeout=1000 {options_text}"
+    number = time.time_ns() // 1000 * 1000
+    while True:
+        try:
+            with psycopg.connect(place, autocommit=True) as connection:
+                while True:
+                    number += 1
+                    _commit(connection, number)
+        except psycopg.Error as error:
+            _report("failed", number, why=" ".join(str(error).split())[:200])
+            time.sleep(0.02)  # nobody has the address at the moment: nothing to wait for
+
+
+def _commit(connection: psycopg.Connection, number: int) -> None:
+    sent_ns = time.monotonic_ns()
+    _report("try", number)
+    connection.execute("INSERT INTO ledger VALUES (%s)", (number,))
+    _report("acked", number, sent_ns=sent_ns)
+
+
+def _report(what: str, number: int, **details: object) -> None:
+    line = {"what": what, "number": number, "at_ns": time.monotonic_ns(), **details}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+assert NODES == ("alpha", "beta"), "the addresses above are theirs"
+
+if __name__ == "__main__":
+    main()
