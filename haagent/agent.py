@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from haagent import host
+from haagent.blackbox.box import BlackBox
 from haagent.config import Configuration
 from haagent.control import ControlServer
 from haagent.core.effects import Beat, Effect, Exit, Reply
@@ -87,6 +88,7 @@ class Agent:
         self._homecoming = Homecoming(self._record, same_boot=self._same_boot, peer=peer)
         self._history = History(me, configuration.state_dir / "history.jsonl")
         self._journal = Journal()
+        self._box = BlackBox(configuration, self._history)
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
@@ -102,6 +104,7 @@ class Agent:
             homecoming=self._homecoming,
             watchdog=self._watchdog,
             counts=self._counts,
+            box=self._box,
         )
         self._requests = Requests(
             configuration,
@@ -109,6 +112,7 @@ class Agent:
             self._report.status,
             self._history,
             self._edges.measure_settle,
+            self._box.flush,
         )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
@@ -157,6 +161,7 @@ class Agent:
             await self._hooks.close()
             await self._edges.close()
             self._netlink.close()
+            self._box.close()
 
     @property
     def _holding(self) -> frozenset[int]:
@@ -170,15 +175,17 @@ class Agent:
     def _begin(self, found: frozenset[int]) -> None:
         for refused in host.be_punctual():
             log.warning("agent.not_punctual", refused=refused)
+        now_ns, record, same_boot = time.monotonic_ns(), self._record, self._same_boot
         first = start(
             self._configuration.pair,
             incarnation=self._incarnation,
-            now_ns=time.monotonic_ns(),
-            record=self._record,
-            same_boot=self._same_boot,
+            now_ns=now_ns,
+            record=record,
+            same_boot=same_boot,
             found=found,
         )
         self._state = first.state
+        self._box.begin(first, now_ns=now_ns, record=record, same_boot=same_boot, found=found)
         log.info("agent.started", incarnation=self._incarnation, same_boot=self._same_boot)
         for index, link in enumerate(self._configuration.links):
             interface = self._netlink.interface(link.interface)
@@ -241,6 +248,7 @@ class Agent:
         before = self._state
         result = step(before, event, now_ns)
         self._state = result.state
+        self._box.observe(before, event, result, now_ns)
         if isinstance(event, PeerHeard):
             self._know_peer(before, result.state)
             self._counts.loss.observe(before, event, result.state)
@@ -256,6 +264,7 @@ class Agent:
         if self._history.observe(before, event, result, now_ns):
             self._counts.failovers.take(self._history.records)
             self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
+            self._box.note_history()
             self._edges.write(self._save_history)
         self._carry_out(result)
 

@@ -37,6 +37,7 @@ VERBS = frozenset(
         "confirm-off",
         "fence-proof",
         "history",
+        "black-box",
     }
 )
 

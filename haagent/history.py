@@ -13,18 +13,24 @@ from pathlib import Path
 from haagent.core.effects import Fence, PowerOn
 from haagent.core.events import Event, FenceFinished, PowerOnFinished
 from haagent.core.phases import (
+    HOLDING,
     Active,
     Alive,
+    FenceCause,
     Fenced,
     Fencing,
     Grant,
+    Left,
     Silent,
     Starting,
     Suspect,
     TakingOver,
 )
+from haagent.core.reasons import Reason
 from haagent.core.state import State, Step
 
+HEARD_AGAIN = "peer_heard"
+"""Not a gate: the peer spoke while it was being fenced."""
 KEPT_MAX = 200
 """Records in memory and, by rewriting at the start, in the file."""
 
@@ -60,6 +66,8 @@ class History:
         self.records: deque[dict[str, object]] = deque(_load(path), maxlen=KEPT_MAX)
         self._silence: dict[str, int] = {}
         """Moments of the peer's present silence, shared by all groups."""
+        self._said_no: dict[Reason, None] = {}
+        """Gates that said no in this silence, in their order."""
         self._stories: dict[int, Story] = {}
         self._open: list[tuple[Story, dict[str, object]]] = []
         """Finished takeovers whose peer has not come back yet."""
@@ -72,8 +80,7 @@ class History:
         """
         if before.pair is step.state.pair and before.groups is step.state.groups:
             return False  # Most steps: a heartbeat came or went.
-        self._observe_pair(before, step, now_ns)
-        changed = False
+        changed = self._observe_pair(before, step, now_ns)
         for index, group in enumerate(step.state.groups):
             was = before.groups[index].phase
             if type(was) is not type(group.phase) or isinstance(event, FenceFinished):
@@ -85,19 +92,47 @@ class History:
         if index in self._stories:
             self._stories[index].mark(name, at_ns)
 
-    def _observe_pair(self, before: State, step: Step, now_ns: int) -> None:
+    @property
+    def last_id(self) -> int:
+        """Of the newest record, 0 when there is none."""
+        last = self.records[-1]["id"] if self.records else 0
+        assert isinstance(last, int)
+        return last
+
+    def since(self, number: int) -> list[dict[str, object]]:
+        """The records that came after that one, oldest first."""
+        return list(self.records)[len(self.records) - (self.last_id - number) :]
+
+    def _observe_pair(self, before: State, step: Step, now_ns: int) -> bool:
         was, phase = before.pair, step.state.pair
         if isinstance(phase, Suspect) and not isinstance(was, Suspect):
             assert step.state.view is not None
             self._silence = {"last_frame": step.state.view.heard_ns, "suspect": now_ns}
-        if isinstance(phase, Silent) and not isinstance(was, Silent):
+        if isinstance(phase, Silent):
             self._silence.setdefault("gates", now_ns)
+            self._said_no |= dict.fromkeys(phase.reasons)
         if any(isinstance(effect, Fence) for effect in step.effects):
             self._silence["fence_ordered"] = now_ns
         if isinstance(phase, Fenced) and not isinstance(was, Fenced):
             self._silence["confirmed_off"] = now_ns
-        if isinstance(phase, Alive) and not isinstance(was, Alive | Fencing):
-            self._silence = {}
+        withheld = False
+        if isinstance(phase, Alive | Left) and not isinstance(was, Alive | Left):
+            withheld = self._observe_withheld(before, step.state, now_ns)
+            self._silence, self._said_no = {}, {}
+        return withheld
+
+    def _observe_withheld(self, before: State, state: State, now_ns: int) -> bool:
+        """The peer is back: was there a failover that did not happen?"""
+        names = [g.settings.name for g in state.groups if not isinstance(g.phase, HOLDING)]
+        reasons = [reason.code for reason in self._said_no if reason is not Reason.NOTHING_TO_GAIN]
+        if isinstance(before.pair, Fencing) and before.pair.cause is not FenceCause.ASKED:
+            reasons.append(HEARD_AGAIN)
+        if "confirmed_off" in self._silence or not names or not reasons:
+            return False
+        story = Story(", ".join(names), "failover", ", ".join(reasons), marks=self._silence)
+        story.mark("peer_back", now_ns)
+        self.records.append(self._record(story, "withheld"))
+        return True
 
     def _observe_group(self, index: int, before: State, state: State, now_ns: int) -> bool:
         group = state.groups[index]
@@ -147,10 +182,8 @@ class History:
         return True
 
     def _record(self, story: Story, outcome: str) -> dict[str, object]:
-        last = self.records[-1]["id"] if self.records else 0
-        assert isinstance(last, int)
         return {
-            "id": last + 1,
+            "id": self.last_id + 1,
             "kind": story.kind,
             "group": story.group,
             "node": self._node,

@@ -6,12 +6,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 REALTIME_PRIORITY = 50
 """In the middle of SCHED_RR, as corosync and keepalived are run: below kernel threads that the
 network needs, above everything ordinary."""
+PROMPT_PRIORITY = 1
+"""Above everything ordinary, below the loop."""
 GARBAGE_OBJECTS = 20_000
 """New objects between two collections: about a minute of heartbeats, which leave no cycles."""
 STACK_BYTES = 1 << 19
@@ -65,3 +68,14 @@ def be_punctual() -> tuple[str, ...]:
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
         refused.append(f"locked memory: {os.strerror(ctypes.get_errno())}")
     return tuple(refused)
+
+
+def be_prompt() -> None:
+    """Have this thread, which is not the loop's, never wait behind ordinary processes.
+
+    It holds the interpreter's lock now and then, and the loop has to wait for that. Where realtime
+    scheduling is refused, the loop has none either (be_punctual says so).
+    """
+    with suppress(OSError):
+        policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(PROMPT_PRIORITY))

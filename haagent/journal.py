@@ -17,6 +17,7 @@ PAIR_CHANGED = "pair.changed"
 GROUP_CHANGED = "group.changed"
 EVENT_TAKEN = "core.took"
 EFFECT_ORDERED = "core.ordered"
+TELLS_OF_STEPS = {PAIR_CHANGED, GROUP_CHANGED, EVENT_TAKEN, EFFECT_ORDERED}
 
 QUIET = (PeerHeard, DeadlinePassed, PositionRead)
 """Events that come all day and tell nothing by themselves."""

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from queue import SimpleQueue
 from typing import Any, Final, NoReturn
 
@@ -27,6 +27,8 @@ FLUSH_BUDGET_S = 2.0
 """Longest wait for a stderr that does not take the last lines at exit."""
 
 EventDict = MutableMapping[str, Any]
+Listener = Callable[[Mapping[str, Any]], None]
+_listeners: Final[list[Listener]] = []
 
 
 class LogWriter:
@@ -110,11 +112,16 @@ def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
     Returns:
         The writer, for its count of lost lines.
     """
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    levels = logging.getLevelNamesMapping()
+    level = levels[settings.level.upper()]
     writer = LogWriter(settings.format, sys.stderr.fileno() if descriptor is None else descriptor)
 
     def enqueue(_logger: object, _name: str, event: EventDict) -> NoReturn:
-        writer.put(event)
+        weight = levels[event["level"].upper()]
+        for listener in _listeners if weight >= logging.INFO else ():
+            listener(event)
+        if weight >= level:
+            writer.put(event)
         raise structlog.DropEvent
 
     structlog.configure(
@@ -125,7 +132,8 @@ def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
             _hold_exception,
             enqueue,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # Listeners hear all that is "info", however little is written.
+        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO)),
         cache_logger_on_first_use=False,
     )
     # Libraries tell secrets at lower levels (pyghmi and requests log what they send).
@@ -133,6 +141,16 @@ def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
     root.handlers[:] = [_Queued(writer, max(level, logging.WARNING))]
     atexit.register(writer.close)
     return writer
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Have every event from "info" up told to somebody as well, in the thread that logs it.
+
+    Returns:
+        What ends that.
+    """
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
 
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from haagent.blackbox.box import BlackBox
 from haagent.config import Configuration
 from haagent.core.state import State
 from haagent.edges import Edges
@@ -30,13 +31,14 @@ class Report:
     homecoming: Homecoming
     watchdog: Watchdog
     counts: Counts
+    box: BlackBox
     _alarms: dict[str, int] = field(default_factory=dict, init=False)
     """Alarm codes and when each was first seen, monotonic ns."""
 
     def status(self) -> dict[str, Any]:
         """What `haagent status --json` shows."""
         state, now_ns = self.state(), time.monotonic_ns()
-        counters = dict(self.counts.frames)
+        counters = dict(self.counts.frames) | {"unrecorded": self.box.lost}
         for name, count in state.refusals:
             counters[f"refused_{name}"] = counters.get(f"refused_{name}", 0) + count
         data = snapshot(
@@ -51,6 +53,7 @@ class Report:
                 self.homecoming.told,
                 self.watchdog.trouble,
                 self.counts.loss.tallies,
+                self.box.trouble,
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}

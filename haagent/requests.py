@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -28,6 +28,9 @@ from haagent.core.events import (
 from haagent.core.state import State
 from haagent.errors import EdgeError
 from haagent.history import History
+
+FLUSH_S = 2.0
+"""For the black box's last entries to be on the disk."""
 
 log = structlog.get_logger()
 
@@ -68,21 +71,24 @@ class Requests:
         status: Makes the status data.
         history: Has the records.
         measure_settle: Takes the console's shots at the peer as a measurement.
+        flush: Has the black box written, and says where it is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # all that can be asked for
         self,
         configuration: Configuration,
         take: Callable[[Event], None],
         status: Callable[[], Mapping[str, object]],
         history: History,
         measure_settle: Callable[[Sequence[Shot]], None],
+        flush: Callable[[], Awaitable[Mapping[str, object]]],
     ) -> None:
         self._configuration = configuration
         self._take = take
         self._status = status
         self._history = history
         self._measure_settle = measure_settle
+        self._flush = flush
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._listening: dict[int, Tell] = {}
         """Who wants to hear of roles that change while a request of his is under way."""
@@ -112,6 +118,8 @@ class Requests:
                 records = list(self._history.records)
                 kept = records[-limit:] if isinstance(limit, int) and limit > 0 else records
                 return {"ok": True, "message": "", "data": kept}
+            case "black-box":
+                return await self._flushed()
             case "switchover":
                 dry_run = request.get("dry_run") is True
                 group = self._group(request.get("group"))
@@ -133,6 +141,14 @@ class Requests:
                 return await self._shown_a_proof(request)
             case verb:
                 return {"ok": False, "message": f"unknown request {verb!r}", "data": None}
+
+    async def _flushed(self) -> Mapping[str, object]:
+        """The black box's directory; a disk that hangs has not got the newest of it."""
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                return {"ok": True, "message": "", "data": await self._flush()}
+        except TimeoutError:
+            return {"ok": False, "message": "the black box's disk hangs", "data": None}
 
     async def _shown_a_proof(self, request: Mapping[str, object]) -> Mapping[str, object]:
         """The console fenced the peer and read it off at "read_ns" (CLOCK_MONOTONIC)."""

@@ -50,6 +50,8 @@ class Sources:
     """Why no watchdog guards this machine."""
     tallies: Sequence[Tally] = ()
     """By link: frames that came and that did not."""
+    unrecorded: str = ""
+    """Why the black box records nothing."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -307,6 +309,9 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     if sources.unguarded:
         text = f"no watchdog guards this node: {sources.unguarded}"
         alarms.append({"code": "watchdog", "text": text})
+    if sources.unrecorded:
+        text = f"the black box records nothing: {sources.unrecorded}"
+        alarms.append({"code": "black_box", "text": text})
     return list({alarm["code"]: alarm for alarm in alarms}.values())
 
 

@@ -15,6 +15,7 @@ from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.replay import replay
 from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
 app.command()(doctor)
+app.command()(replay)
 install.add_to(app)
 
 

@@ -41,6 +41,7 @@ _STYLES = {
     "completed": _GOOD,
     "blocked": _BAD,
     "abandoned": _WARN,
+    "withheld": _WARN,
 }
 
 

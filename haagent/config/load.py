@@ -145,6 +145,7 @@ def _configuration(
         state_dir=Path(agent.state_dir),
         control_socket=Path(agent.control_socket),
         log=LogSettings(format=agent.log, level=agent.log_level),
+        black_box_mib=agent.black_box_mib,
         warnings=warnings,
     )
 

@@ -30,6 +30,8 @@ HOOK_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
 """As in haagent.hooks.Hook."""
 PROBE_TIMEOUT_NS = duration.UNITS_NS["s"]
 """A client that waits longer than this calls the service slow."""
+BLACK_BOX_MIB = 256
+"""Two to four days of heartbeats. Source: docs/black-box.md."""
 MOVE_WINDOW_NS = 10 * duration.UNITS_NS["m"]
 RESOURCES_MAX = 32
 STATUS = (100, 599)
@@ -118,6 +120,7 @@ class AgentTable(Table):
     control_socket: Annotated[str, PlainValidator(values.socket_path)] = "/run/haagent/control.sock"
     log: LogFormat = "json"
     log_level: LogLevel = "info"
+    black_box_mib: Annotated[int, Field(ge=0, le=65536)] = BLACK_BOX_MIB
 
 
 class NetworkTable(Table):

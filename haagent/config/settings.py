@@ -177,3 +177,5 @@ class Configuration:
     reach: ReachSettings = field(default_factory=ReachSettings)
     hooks: Mapping[Occasion, Hook] = field(default_factory=dict)
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
+    black_box_mib: int = 0
+    """Limit for all that is recorded; 0: nothing is."""

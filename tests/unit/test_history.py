@@ -10,7 +10,7 @@ from typing import Any
 from core.harness import Bench, asking, promise, says
 
 from haagent.core.events import Event
-from haagent.core.settings import MS
+from haagent.core.settings import MS, S
 from haagent.core.step import step
 from haagent.core.wire import Role
 from haagent.history import History
@@ -118,3 +118,44 @@ def test_it_survives_and_shrugs_off_damage(tmp_path: Path) -> None:
     assert [record["id"] for record in again.history.records] == [1, 2]
     again.history.save()
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
+
+
+def silent_and_back(path: Path, **facts: bool) -> Recorded:
+    """A standby whose peer was silent for long; a gate said no, then the peer spoke again."""
+    bench = Recorded(path)
+    bench.stopped()
+    bench.hear(says(Role.ACTIVE, term=1, held_term=1))
+    bench.watch(3 * S, **facts)
+    bench.hear(says(Role.ACTIVE, term=1, held_term=1))
+    return bench
+
+
+def test_a_failover_that_did_not_happen(tmp_path: Path) -> None:
+    """It has a record with the gates that said no, up to the peer's return."""
+    record = silent_and_back(tmp_path / "history.jsonl", connected=False).record
+    assert (record["kind"], record["outcome"]) == ("failover", "withheld")
+    assert (record["group"], record["reason"]) == ("web", "isolated")
+    assert list(record["marks_ns"]) == ["last_frame", "suspect", "gates", "peer_back"]
+
+
+def test_a_peer_heard_while_it_is_fenced(tmp_path: Path) -> None:
+    """A failover given up because the peer spoke is one that did not happen."""
+    record = silent_and_back(tmp_path / "history.jsonl").record
+    assert (record["outcome"], record["reason"]) == ("withheld", "peer_heard")
+
+
+def test_no_record_of_a_silence_that_asks_for_nothing(tmp_path: Path) -> None:
+    """A short silence, or one of a peer that holds nothing, is no failover."""
+    bench = Recorded(tmp_path / "history.jsonl", me=0)
+    bench.stopped()
+    bench.hear(says(Role.STANDBY))
+    bench.hear(promise(bench))
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    before = len(bench.history.records)
+    bench.watch(3 * S)
+    bench.hear(says(Role.STANDBY, term=1))
+    assert len(bench.history.records) == before
+    assert bench.history.since(bench.history.last_id) == []
+    assert bench.history.since(bench.history.last_id - 1) == [bench.record]

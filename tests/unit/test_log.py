@@ -41,6 +41,25 @@ def pipe() -> Iterator[Pipe]:
     structlog.reset_defaults()
 
 
+def test_listeners_hear_all_from_info_up(pipe: Pipe) -> None:
+    """Whoever listens hears what is not written as well, until he ends it; no debugging."""
+    writer = log.setup(LogSettings("json", "error"), pipe.write_end)
+    heard: list[str] = []
+    end = log.listen(lambda event: heard.append(f"{event['level']} {event['event']}"))
+    logger = structlog.get_logger()
+    logger.debug("fence.detail")
+    logger.info("fence.ordered")
+    logger.error("fence.failed")
+    end()
+    logger.error("fence.failed_again")
+    writer.close()
+    assert heard == ["info fence.ordered", "error fence.failed"]
+    assert [json.loads(line)["event"] for line in pipe.lines()] == [
+        "fence.failed",
+        "fence.failed_again",
+    ]
+
+
 def test_json_lines_with_time_level_and_values(pipe: Pipe) -> None:
     """Every event is one JSON object; nothing below the level; no secret is shown."""
     writer = log.setup(LogSettings("json", "info"), pipe.write_end)

@@ -188,4 +188,11 @@ def test_a_node_that_nothing_guards_is_an_alarm() -> None:
     """A takeover would work all the same."""
     told = status(settled(standby()), unguarded="no hardware watchdog")
     assert codes(told["alarms"]) == ["watchdog"]
+
+
+def test_a_black_box_that_records_nothing_is_an_alarm_and_keeps_nobody_from_a_takeover() -> None:
+    """Its disk is full: a person should look, and everything else works."""
+    told = status(settled(standby()), unrecorded="No space left on device")
+    assert codes(told["alarms"]) == ["black_box"]
+    assert told["takeover"]["possible"]
     assert told["takeover"]["possible"]
