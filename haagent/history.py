@@ -123,15 +123,21 @@ class History:
 
     def _observe_withheld(self, before: State, state: State, now_ns: int) -> bool:
         """The peer is back: was there a failover that did not happen?"""
-        names = [g.settings.name for g in state.groups if not isinstance(g.phase, HOLDING)]
+        groups = [g for g in state.groups if not isinstance(g.phase, HOLDING)]
         reasons = [reason.code for reason in self._said_no if reason is not Reason.NOTHING_TO_GAIN]
         if isinstance(before.pair, Fencing) and before.pair.cause is not FenceCause.ASKED:
             reasons.append(HEARD_AGAIN)
-        if "confirmed_off" in self._silence or not names or not reasons:
+        if "confirmed_off" in self._silence or not groups or not reasons:
             return False
-        story = Story(", ".join(names), "failover", ", ".join(reasons), marks=self._silence)
-        story.mark("peer_back", now_ns)
-        self.records.append(self._record(story, "withheld"))
+        for group in groups:
+            story = Story(
+                group.settings.name,
+                "failover",
+                ", ".join(reasons),
+                group.term,
+                {**self._silence, "peer_back": now_ns},
+            )
+            self.records.append(self._record(story, "withheld"))
         return True
 
     def _observe_group(self, index: int, before: State, state: State, now_ns: int) -> bool:
@@ -194,8 +200,11 @@ class History:
         }
 
     def stamp(self, when: str) -> None:
-        """Give the newest record its wall time, which is only for people."""
-        self.records[-1].setdefault("when", when)
+        """Give the newest records their wall time, which is only for people."""
+        for record in reversed(self.records):
+            if "when" in record:
+                break
+            record["when"] = when
 
     def save(self) -> None:
         """Write all records; called in a thread, since it touches the disk.

@@ -16,7 +16,7 @@ BOUNDS_NS = tuple(
 )
 """From a disk's write to a server's boot."""
 KINDS = ("start", "switchover", "failover")
-OUTCOMES = ("completed", "abandoned")
+OUTCOMES = ("completed", "abandoned", "withheld")
 PHASES = (
     "suspect",
     "gates",
@@ -58,7 +58,7 @@ class Failovers:
             counted = self._counted.get(record["id"])
             if counted is None:
                 self._count(record)
-            if record["kind"] == "failover":
+            if record["kind"] == "failover" and record["outcome"] != "withheld":
                 for phase in record["phases"][counted or 0 :]:
                     self._phase(phase["name"]).observe(round(phase["ms"] * MS))
         self._counted = {record["id"]: len(record["phases"]) for record in records}

@@ -20,7 +20,7 @@ def recorded(directory: Path, *, otherwise: bool = False) -> Recorded:
             event = replace(event, attempt=event.attempt + 1)
         observe(before, event, step, now_ns)  # type: ignore[arg-type]  # as it came
 
-    bench.recorder.observe = twisted  # type: ignore[assignment]
+    bench.recorder.observe = twisted  # type: ignore[method-assign]
     failed_over(bench)
     bench.recorder.close()
     return bench
