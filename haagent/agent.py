@@ -9,14 +9,13 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 
 from haagent import host
-from haagent.blackbox.box import BlackBox
 from haagent.config import Configuration
 from haagent.control import ControlServer
 from haagent.core.effects import Beat, Effect, Exit, Reply
@@ -35,17 +34,11 @@ from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, en
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
-from haagent.happenings import happenings
-from haagent.history import History
-from haagent.homecoming import Homecoming
-from haagent.hooks import Hooks
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
-from haagent.links.loss import Loss
-from haagent.metrics.counts import Counts
-from haagent.metrics.failovers import Failovers
 from haagent.netlink import Interface, Netlink
 from haagent.notify import Notifier
+from haagent.onlookers import Onlookers
 from haagent.report import Report
 from haagent.requests import Requests
 from haagent.watchdog import Watchdog
@@ -74,9 +67,6 @@ class Agent:
         self._armed_ns: int | None = None
         self._turning = True
         """A turn is under way or about to come; at first, until there is a state to turn."""
-        names = configuration.node_names
-        me, peer = names[configuration.pair.me], names[configuration.pair.peer]
-        self._hooks = Hooks(configuration.hooks, me, peer)
         self._watchdog = Watchdog(configuration.watchdog)
         self._notifier = Notifier.from_environment()
         self._leaves = False
@@ -85,34 +75,33 @@ class Agent:
         self._state: State
         durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
         self._record, self._same_boot = durable.load()
-        self._homecoming = Homecoming(self._record, same_boot=self._same_boot, peer=peer)
-        self._history = History(me, configuration.state_dir / "history.jsonl")
+        self._onlookers = Onlookers(
+            configuration,
+            self._record,
+            same_boot=self._same_boot,
+            write=self._write,
+        )
         self._journal = Journal()
-        self._box = BlackBox(configuration, self._history)
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
-        self._edges = Edges(configuration, self._netlink, durable, self._take, self._history.note)
-        groups = [group.name for group in configuration.groups]
-        self._counts = Counts(
-            Loss(len(configuration.links)), Failovers(groups, self._history.records)
-        )
+        history = self._onlookers.history
+        self._edges = Edges(configuration, self._netlink, durable, self._take, history.note)
         self._report = Report(
             configuration,
             lambda: self._state,
-            links=self._links,
-            edges=self._edges,
-            homecoming=self._homecoming,
-            watchdog=self._watchdog,
-            counts=self._counts,
-            box=self._box,
+            self._links,
+            self._edges,
+            self._watchdog,
+            self._onlookers,
         )
+        self._onlookers.prepare(self._report.figures)
         self._requests = Requests(
             configuration,
             self._take,
             self._report.status,
-            self._history,
+            history,
             self._edges.measure_settle,
-            self._box.flush,
+            self._onlookers.box.flush,
         )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
@@ -143,6 +132,7 @@ class Agent:
         self._watchdog.open()
         self._begin(found)
         await self._control.start()
+        self._onlookers.open()
         self._notifier.ready()
         try:
             code = await self._done
@@ -158,10 +148,10 @@ class Agent:
                     await self._control.close()
             self._links.close()
             self._notifier.close()
-            await self._hooks.close()
+            await self._onlookers.close()
             await self._edges.close()
             self._netlink.close()
-            self._box.close()
+            self._onlookers.box.close()
 
     @property
     def _holding(self) -> frozenset[int]:
@@ -185,7 +175,9 @@ class Agent:
             found=found,
         )
         self._state = first.state
-        self._box.begin(first, now_ns=now_ns, record=record, same_boot=same_boot, found=found)
+        self._onlookers.box.begin(
+            first, now_ns=now_ns, record=record, same_boot=same_boot, found=found
+        )
         log.info("agent.started", incarnation=self._incarnation, same_boot=self._same_boot)
         for index, link in enumerate(self._configuration.links):
             interface = self._netlink.interface(link.interface)
@@ -197,7 +189,7 @@ class Agent:
     def _take(self, event: Event) -> None:
         """Queue an event; it is taken in before the clock is looked at again."""
         if len(self._inbox) >= INBOX_MAX and isinstance(event, PeerHeard):
-            self._counts.frames["dropped"] += 1
+            self._onlookers.counts.frames["dropped"] += 1
             return
         self._inbox.append(event)
         self._wake()
@@ -218,7 +210,7 @@ class Agent:
             now_ns = time.monotonic_ns()
             due_ns = deadline_ns(self._state)
             if due_ns is not None and now_ns >= due_ns:
-                self._counts.lateness.observe(now_ns - due_ns)
+                self._onlookers.counts.lateness.observe(now_ns - due_ns)
                 self._step(DeadlinePassed(), now_ns)
                 due_ns = deadline_ns(self._state)
         self._turning = False
@@ -248,31 +240,18 @@ class Agent:
         before = self._state
         result = step(before, event, now_ns)
         self._state = result.state
-        self._box.observe(before, event, result, now_ns)
         if isinstance(event, PeerHeard):
             self._know_peer(before, result.state)
-            self._counts.loss.observe(before, event, result.state)
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
         if before.groups is not result.state.groups:
             self._notifier.status(_line(result.state))
-        for happening in happenings(before, event, result.state):
-            self._hooks.tell(happening)
-        for happening in self._homecoming.observe(before, result.state):
-            log.warning("group.returned", group=happening.group, detail=happening.detail)
-            self._hooks.tell(happening)
-        if self._history.observe(before, event, result, now_ns):
-            self._counts.failovers.take(self._history.records)
-            self._history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
-            self._box.note_history()
-            self._edges.write(self._save_history)
+        self._onlookers.observe(before, event, result, now_ns)
         self._carry_out(result)
 
-    def _save_history(self) -> None:
-        try:
-            self._history.save()
-        except OSError as error:
-            log.warning("history.not_saved", reason=error.strerror)
+    def _write(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """Files of the onlookers: behind the record, on the same thread."""
+        return self._edges.write(work)
 
     def _carry_out(self, result: Step) -> None:
         if not result.effects:
@@ -317,9 +296,9 @@ class Agent:
         try:
             frame = decode(data, cluster=self._cluster, keys=keys.secrets, me=me)
         except DecodeError as error:
-            self._counts.frames[f"refused_{error.refusal}"] += 1
+            self._onlookers.counts.frames[f"refused_{error.refusal}"] += 1
             return
-        self._counts.frames["frames"] += 1
+        self._onlookers.counts.frames["frames"] += 1
         self._edges.heard_ns = min(heard_ns, time.monotonic_ns())
         self._take(PeerHeard(link, self._edges.heard_ns, frame))
 

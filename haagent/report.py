@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from haagent.blackbox.box import BlackBox
 from haagent.config import Configuration
+from haagent.core.gates import configuration_agrees, recent_fences
+from haagent.core.moves import recent
 from haagent.core.state import State
 from haagent.edges import Edges
-from haagent.homecoming import Homecoming
 from haagent.links.linkset import LinkSet
-from haagent.metrics.counts import Counts
+from haagent.metrics.figures import Figures, Limited
+from haagent.onlookers import Onlookers
 from haagent.status import Sources, snapshot
 from haagent.watchdog import Watchdog
 
@@ -28,17 +29,15 @@ class Report:
     """Gives the newest one."""
     links: LinkSet
     edges: Edges
-    homecoming: Homecoming
     watchdog: Watchdog
-    counts: Counts
-    box: BlackBox
+    onlookers: Onlookers
     _alarms: dict[str, int] = field(default_factory=dict, init=False)
     """Alarm codes and when each was first seen, monotonic ns."""
 
     def status(self) -> dict[str, Any]:
         """What `haagent status --json` shows."""
         state, now_ns = self.state(), time.monotonic_ns()
-        counters = dict(self.counts.frames) | {"unrecorded": self.box.lost}
+        counters = dict(self.onlookers.counts.frames) | {"unrecorded": self.onlookers.box.lost}
         for name, count in state.refusals:
             counters[f"refused_{name}"] = counters.get(f"refused_{name}", 0) + count
         data = snapshot(
@@ -50,10 +49,10 @@ class Report:
                 counters,
                 now_ns,
                 self.edges.services.readings,
-                self.homecoming.told,
+                self.onlookers.homecoming.told,
                 self.watchdog.trouble,
-                self.counts.loss.tallies,
-                self.box.trouble,
+                self.onlookers.counts.loss.tallies,
+                self.onlookers.box.trouble,
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}
@@ -61,3 +60,26 @@ class Report:
         for alarm in data["alarms"]:
             alarm["since_s"] = (now_ns - self._alarms[alarm["code"]]) / 1e9
         return data
+
+    def figures(self) -> Figures:
+        """What a scrape is made of."""
+        state, now_ns = self.state(), time.monotonic_ns()
+        interfaces = {vip.interface for vips in self.configuration.vips.values() for vip in vips}
+        return Figures(
+            status=self.status(),
+            cluster=self.configuration.cluster,
+            counts=self.onlookers.counts,
+            links=self.links.counters(),
+            announced={name: self.edges.holder.announced[name] for name in sorted(interfaces)},
+            fence_ready=state.fence_ready,
+            fences=Limited(len(recent_fences(state, now_ns)), state.settings.timing.max_fences),
+            moves={
+                group.settings.name: Limited(len(recent(group, now_ns)), group.settings.max_moves)
+                for group in state.groups
+            },
+            configuration_agrees=None if state.view is None else configuration_agrees(state),
+            watchdog_armed=self.watchdog.armed,
+            watchdog_timeout_s=self.watchdog.timeout_s,
+            hooks_dropped=self.onlookers.hooks.dropped,
+            records=self.onlookers.history.records,
+        )

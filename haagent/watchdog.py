@@ -137,6 +137,11 @@ class Watchdog:
         self.trouble = ""
         """Why nothing guards this machine, for the operator; "" for nothing."""
 
+    @property
+    def armed(self) -> bool:
+        """One guards this machine."""
+        return self._armed is not None
+
     def open(self) -> None:
         """Arm it, before any group is started here.
 

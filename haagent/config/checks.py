@@ -11,6 +11,7 @@ from haagent.config.document import Document, Entry
 from haagent.config.findings import Findings
 from haagent.config.group_checks import check_groups
 from haagent.config.schema import LinkTable, TimingTable
+from haagent.config.watching import check_watching
 
 DEAD_INTERVALS_MIN = 3
 """Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
@@ -30,6 +31,7 @@ def check(document: Document, findings: Findings) -> None:
     check_groups(document, findings)
     _check_watchdog(document, findings)
     check_addresses(document, findings)
+    check_watching(document, findings)
 
 
 def _check_names(document: Document, findings: Findings) -> None:

@@ -22,6 +22,7 @@ from haagent.config.schema import (
     KeyTable,
     LinkEndTable,
     LinkTable,
+    MetricsTable,
     Mismatch,
     NetworkTable,
     NodeTable,
@@ -102,6 +103,7 @@ class Document:
     groups: tuple[GroupEntry, ...]
     hooks: Entry[HooksTable] | None
     watchdog: Entry[WatchdogTable] | None
+    metrics: Entry[MetricsTable] | None
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -118,7 +120,7 @@ def read_document(file: Path, findings: Findings) -> Document:
     if isinstance(raw, Problem):
         findings.add(raw)
         return Document(
-            None, None, None, None, None, (), (), read_fences({}), (), None, None, frozenset()
+            None, None, None, None, None, (), (), read_fences({}), (), None, None, None, frozenset()
         )
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
@@ -137,6 +139,7 @@ def read_document(file: Path, findings: Findings) -> Document:
         groups=reader.groups(raw),
         hooks=reader.table("hooks", HooksTable, raw),
         watchdog=reader.table("watchdog", WatchdogTable, raw),
+        metrics=reader.table("metrics", MetricsTable, raw),
         whole=frozenset(reader.whole),
     )
 

@@ -22,6 +22,7 @@ from haagent.config.group_plans import core_settings, plan
 from haagent.config.key_files import read_key
 from haagent.config.schema import HooksTable, KeyTable, NetworkTable, Table, TimingTable
 from haagent.config.settings import Configuration, Keys, LogSettings, ReachSettings
+from haagent.config.watching import metrics
 from haagent.core.settings import LinkSettings, PairSettings, Timing
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
@@ -124,6 +125,7 @@ def _configuration(
     first, second = document.node_names
     assert document.hooks is not None, "no error, and yet a table is missing"
     assert document.watchdog is not None, "no error, and yet a table is missing"
+    assert document.metrics is not None, "no error, and yet a table is missing"
     watchdog = document.watchdog.table
     groups = tuple(plan(group, document, me) for group in document.groups)
     everything = tuple(vip for group in groups for vip in group.vips)
@@ -142,6 +144,7 @@ def _configuration(
         watchdog=WatchdogSettings(
             watchdog.mode, watchdog.identity or "", watchdog.timeout // duration.UNITS_NS["s"]
         ),
+        metrics=metrics(document.metrics.table),
         state_dir=Path(agent.state_dir),
         control_socket=Path(agent.control_socket),
         log=LogSettings(format=agent.log, level=agent.log_level),
@@ -229,8 +232,8 @@ def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
     Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
-    [agent] and [watchdog], which each node may have its own way, and [hooks], which decide
-    nothing. Left out too are values that equal the default, so that a release with a new key
+    [agent] and [watchdog], which each node may have its own way, and [hooks] and [metrics], which
+    decide nothing. Left out too are values that equal the default, so that a release with a new key
     agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"

@@ -17,6 +17,7 @@ from haagent.config import values
 from haagent.config.settings import LogFormat, LogLevel
 from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
+from haagent.metrics import MetricsSettings
 from haagent.postgres.layout import VERSIONS as POSTGRES_VERSIONS
 from haagent.postgres.layout import Packaging, Rebuild
 from haagent.reach import ReachTimes
@@ -42,6 +43,7 @@ _DEFAULT = Timing()
 _GROUP = Policy()
 _REACH = ReachTimes()
 _WATCHDOG = WatchdogSettings()
+_METRICS = MetricsSettings()
 
 
 def _ns(seconds: float) -> int:
@@ -80,6 +82,7 @@ class TopTable(Table):
     group: Any
     hooks: Any = None
     watchdog: Any = None
+    metrics: Any = None
 
 
 class KeyTable(Table):
@@ -154,6 +157,17 @@ class WatchdogTable(Table):
     mode: Mode = _WATCHDOG.mode
     identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     timeout: Annotated[int, PlainValidator(forms.span("5s", "60s"))] = _ns(_WATCHDOG.timeout_s)
+
+
+class MetricsTable(Table):
+    """Form of [metrics]."""
+
+    port: Port | None = None
+    address: Annotated[Address | None, PlainValidator(values.listen_address)] = None
+    textfile: Annotated[str | None, PlainValidator(values.textfile)] = None
+    textfile_every: Annotated[int, PlainValidator(forms.span("1s", "10m"))] = _ns(
+        _METRICS.textfile_every_s
+    )
 
 
 class NodeTable(Table):

@@ -13,6 +13,7 @@ from fencing import DeviceSettings
 from haagent.core.settings import PairSettings
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
+from haagent.metrics import MetricsSettings
 from haagent.postgres.layout import PostgresSettings
 from haagent.reach import ReachTimes, Reference
 from haagent.resources import Times
@@ -179,3 +180,4 @@ class Configuration:
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     black_box_mib: int = 0
     """Limit for all that is recorded; 0: nothing is."""
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)

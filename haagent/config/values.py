@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -65,6 +65,21 @@ def group_address(value: object) -> Address:
     if not address.is_multicast:
         raise ValueError('not a multicast address; such as "239.192.72.1" or "ff15::7072"')
     return address
+
+
+def listen_address(value: object) -> Address:
+    """An address of this node, or the unspecified one for all that it has."""
+    if value in ("0.0.0.0", "::"):  # noqa: S104  # said by the operator
+        return ip_address(str(value))
+    return forms.address_of_one(value)
+
+
+def textfile(value: object) -> str:
+    """A file that node_exporter's textfile collector reads."""
+    path = forms.absolute_path(value)
+    if not path.endswith(".prom"):
+        raise ValueError('does not end in ".prom", as the textfile collector wants')
+    return path
 
 
 def vip_address(value: object) -> Interface:

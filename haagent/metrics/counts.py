@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from fencing import FenceOutcome
 from haagent.core.settings import S
+from haagent.hooks import Happening, Occasion
 from haagent.links.loss import Loss
 from haagent.metrics.failovers import Failovers
 from haagent.metrics.histogram import Histogram
@@ -25,5 +27,14 @@ class Counts:
     failovers: Failovers
     frames: Counter[str] = field(default_factory=Counter)
     """Datagrams by what became of them."""
+    fences: Counter[str] = field(
+        default_factory=lambda: Counter({outcome.value: 0 for outcome in FenceOutcome})
+    )
+    """Attempts to cut the peer's power, by their outcome."""
     lateness: Histogram = field(default_factory=lambda: Histogram(LATENESS_NS))
     """How long after its deadline the loop turned to it."""
+
+    def tell(self, happening: Happening) -> None:
+        """Count what the hooks are told of."""
+        if happening.occasion is Occasion.FENCE:
+            self.fences[happening.reason] += 1

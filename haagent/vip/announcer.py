@@ -8,6 +8,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import structlog
 
@@ -27,6 +28,14 @@ ETHERTYPE_OFFSET = 12
 log = structlog.get_logger()
 
 
+@dataclass(slots=True)
+class Announced:
+    """Frames on one interface, since the agent started."""
+
+    sent: int = 0
+    failed: int = 0
+
+
 class Announcer:
     """One train of announcements per interface, for the VIPs held on it."""
 
@@ -39,6 +48,8 @@ class Announcer:
         self._pace: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._socket: socket.socket | None = None
         self._errors: dict[str, str] = {}
+        self.announced: defaultdict[str, Announced] = defaultdict(Announced)
+        """By interface."""
 
     def open(self) -> None:
         """Open the sending socket ahead of need.
@@ -139,8 +150,10 @@ class Announcer:
             try:
                 self._socket.sendto(frame, (vip.interface, ethertype))
             except OSError as error:
+                self.announced[vip.interface].failed += 1
                 self._note(vip.interface, error.strerror or str(error))
                 return False
+            self.announced[vip.interface].sent += 1
             self._note(vip.interface, "")
             await asyncio.sleep(FRAME_GAP_S)
             return True

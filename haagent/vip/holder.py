@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,7 +15,7 @@ import structlog
 from haagent.errors import EdgeError
 from haagent.netlink import Interface, Netlink
 from haagent.vip import Vip, VipError, addresses
-from haagent.vip.announcer import Announcer
+from haagent.vip.announcer import Announced, Announcer
 from haagent.vip.frames import FrameShelf
 
 PUT_BACK_TRIES = 3
@@ -156,6 +156,11 @@ class VipHolder:
     def held(self) -> frozenset[Vip]:
         """What is claimed and neither released nor lost."""
         return frozenset(vip for vip, hold in self._holds.items() if hold.ready)
+
+    @property
+    def announced(self) -> Mapping[str, Announced]:
+        """Frames that told the neighbours, by interface."""
+        return self._announcer.announced
 
     def _forget(self, vips: Iterable[Vip]) -> None:
         forgotten = tuple(vips)

@@ -26,17 +26,26 @@ SECTIONS = {
     "`[[link]]`": (schema.LinkTable, schema.LinkEndTable),
     "`[hooks]`": schema.HooksTable,
     "`[watchdog]`": schema.WatchdogTable,
+    "`[metrics]`": schema.MetricsTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable),
     "`[group.probe]`": schema.ProbeTable,
 }
 RESOURCES = "`[[group.resource]]`"
 TABLES = {
-    "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog"
+    "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog",
+    "metrics",
 }  # fmt: skip
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
     name for name in schema.TimingTable.model_fields if not name.startswith(("max", "lone"))
-} | {"reference_interval", "carrier_hold", "timeout", "move_window", "restart_window"}
+} | {
+    "reference_interval",
+    "carrier_hold",
+    "timeout",
+    "move_window",
+    "restart_window",
+    "textfile_every",
+}
 FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
 BY_DRIVER = {"address", "user", "password_file"}
 """Keys of a [[fence]] that some drivers need and others do not."""

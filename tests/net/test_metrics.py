@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prometheus' view of a real pair through a failover, held against what the observers saw."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from haagent.metrics.failovers import PHASES
+from hil.agent import Agent
+from hil.lab import Lab
+from hil.machine import Machine
+from hil.network import VIP
+from hil.pair import Options
+from hil.proof import taken_over
+from hil.scrape import PORT, Series, sample, scrape, series
+from hil.watch import orders, wait_standby
+
+Roles = tuple[Machine, Machine]
+LIMIT_S = 20.0
+OPTIONS = Options(
+    timing={"max_fences": 100, "fence_retry": "1s"},
+    check_every="1s",
+    tables=f"""
+[metrics]
+port = {PORT}
+textfile = "/run/disk/haagent.prom"
+textfile_every = "1s"
+
+[[group]]
+name = "web"
+preferred = "alpha"
+[[group.vip]]
+address = "{VIP}/24"
+""",
+)
+FAILOVER = {"group": "web", "kind": "failover"}
+COMPLETED = {**FAILOVER, "outcome": "completed"}
+
+
+def wait(machine: Machine, wanted: Callable[[Series], bool], what: str) -> Series:
+    """Scrape until it is so."""
+    end_s = time.monotonic() + LIMIT_S
+    while not wanted(known := series(scrape(machine))):
+        assert time.monotonic() < end_s, f"{machine.name}: {what}"
+        threading.Event().wait(0.2)  # the agent offers nothing to wait for
+    return known
+
+
+def value(of: Series, name: str, **labels: str) -> float:
+    """A sample that must be there."""
+    found = sample(of, name, **labels)
+    assert found is not None, name
+    return found
+
+
+def announcements(lab: Lab, machine: Machine) -> int:
+    """How often the observer saw the machine announce the address."""
+    seen = lab.observer.sightings()
+    return len([e for e in seen if e["mac"] == machine.mac and e["kind"] == "announcement"])
+
+
+def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
+    """Roles, fences, announcements and times of the metrics are those that others saw."""
+    active, standby = roles
+    before = {
+        machine.name: wait(
+            machine,
+            lambda known, role=role: sample(known, "group_role", group="web", role=role) == 1,  # type: ignore[misc]
+            role,
+        )
+        for machine, role in zip(roles, ("active", "standby"), strict=True)
+    }
+    for known in before.values():
+        assert value(known, "takeover_possible") == 1
+        assert value(known, "fence_ready") == 1
+        assert value(known, "configuration_agrees") == 1
+        for link in ("lan", "ring"):
+            assert value(known, "link_state", link=link, state="up") == 1
+            assert value(known, "link_last_heard_age_seconds", link=link) < 0.4
+    announced = announcements(lab, standby)
+
+    frozen = active.freeze()
+    first_ns = taken_over(lab, active, standby, frozen.at_ns)
+    wait_standby(active)
+    after = wait(
+        standby,
+        lambda known: value(known, "failover_phase_duration_seconds_count", phase="peer_back") > 0,
+        "the peer's return in the histogram",
+    )
+    was = before[standby.name]
+
+    def rise(name: str, **labels: str) -> float:
+        return value(after, name, **labels) - value(was, name, **labels)
+
+    assert value(after, "group_role", group="web", role="active") == 1
+    assert rise("group_term", group="web") == 1
+    assert rise("takeovers_total", **COMPLETED) == 1
+    offs = [order for _, order in orders(lab, frozen.at_ns, active) if order == "power_off"]
+    assert rise("fence_attempts_total", outcome="confirmed_off") == len(offs) == 1
+    assert rise("fences_in_window") == 1
+    took_s = rise("takeover_duration_seconds_sum", **FAILOVER)
+    assert took_s == value(after, "last_failover_duration_seconds", group="web")
+    # From the last frame, which came before the freeze, to an address that others can see.
+    last_ns = lab.observer.last_beat_ns(active.mac, first_ns)
+    assert last_ns is not None
+    assert abs(took_s - (first_ns - last_ns) / 1e9) < 0.25
+    until_active = PHASES[: PHASES.index("active") + 1]
+    phases_s = [rise("failover_phase_duration_seconds_sum", phase=phase) for phase in until_active]
+    assert abs(sum(phases_s) - took_s) < 1e-3
+    (record,) = [one for one in Agent(standby).history()[-1:] if one["kind"] == "failover"]
+    assert abs(record["total_ms"] / 1e3 - took_s) < 1e-6
+    end_s = time.monotonic() + LIMIT_S
+    while rise("vip_announcements_total", interface="eth0") != (
+        announcements(lab, standby) - announced
+    ):
+        assert time.monotonic() < end_s, "the observer saw another number of announcements"
+        after = series(scrape(standby))
+
+
+def test_a_lost_link_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
+    """Age grows while a link is silent; what was lost on it is counted when it is back."""
+    _, standby = roles
+    before = wait(
+        standby, lambda known: sample(known, "link_state", link="ring", state="up") == 1, "up"
+    )
+    lab.network.lose_from(lab.other(standby).name, "ring")
+    silent = wait(
+        standby,
+        lambda known: value(known, "link_last_heard_age_seconds", link="ring") > 1.0,
+        "the ring to be silent",
+    )
+    assert value(silent, "link_state", link="ring", state="degraded") == 1
+    assert value(silent, "link_heard_by_peer", link="ring") == 1
+    assert value(silent, "alarm", code="link_ring") == 1
+    assert value(silent, "condition", condition="degraded") == 1
+    lab.network.heal()
+    healed = wait(
+        standby, lambda known: value(known, "link_state", link="ring", state="up") == 1, "healed"
+    )
+
+    def rise(name: str, link: str) -> float:
+        return value(healed, name, link=link) - value(before, name, link=link)
+
+    assert rise("link_frames_lost_total", "ring") >= 10, "a second's worth at least"
+    assert rise("link_frames_lost_total", "lan") == 0
+    sent = rise("link_frames_received_total", "ring") + rise("link_frames_lost_total", "ring")
+    assert abs(sent - rise("link_frames_received_total", "lan")) <= 2
+
+
+def test_beats_are_counted_as_the_observer_counts_them(lab: Lab, roles: Roles) -> None:
+    """Frames received and sent on the LAN, between two scrapes, are those that passed there."""
+    active, standby = roles
+
+    def beats(machine: Machine, since_ns: int, until_ns: int) -> int:
+        record = lab.observer.record.since(since_ns)
+        return len(
+            [
+                e
+                for e in record
+                if e["what"] == "beat" and e["mac"] == machine.mac and e["at_ns"] <= until_ns
+            ]
+        )
+
+    since_ns, first = time.monotonic_ns(), series(scrape(standby))
+    threading.Event().wait(3.0)  # so that there is something to count
+    until_ns, last = time.monotonic_ns(), series(scrape(standby))
+    for name, machine in (("received", active), ("sent", standby)):
+        counted = value(last, f"link_frames_{name}_total", link="lan") - value(
+            first, f"link_frames_{name}_total", link="lan"
+        )
+        assert abs(counted - beats(machine, since_ns, until_ns)) <= 5, name
+        assert counted > 20
+
+
+def test_promtool_and_the_textfile_agree(roles: Roles) -> None:
+    """A real scrape is lint-clean, and the file has the same metrics; it goes with the agent."""
+    active, _ = roles
+    scraped = scrape(active)
+    judged = subprocess.run(
+        ["promtool", "check", "metrics"], input=scraped, capture_output=True, check=False, text=True
+    )
+    assert (judged.returncode, judged.stdout + judged.stderr) == (0, "")
+    written = active.path("/run/disk/haagent.prom").read_text()
+
+    def names(text: str) -> set[str]:
+        return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+
+    assert names(written) == names(scraped)
