@@ -5,6 +5,8 @@ PYTHON := .venv/bin/python
 SCENARIO ?= freeze
 SEEDS ?= 20000
 RUNS ?= 20
+# Tests wait much more than they compute.
+JOBS ?= 3
 MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
@@ -18,7 +20,7 @@ demo: packages .venv/ready ## a pair fails over on this machine, live (root); SC
 	@$(PYTHON) -m hil.demo $(SCENARIO)
 
 test: packages .venv/ready ## all tests, whole agents in network namespaces among them (root)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 sim: .venv/ready ## a long simulation: SEEDS=n histories
 	SEEDS=$(SEEDS) JOBS=$$(nproc) $(PYTHON) -m tests.sim

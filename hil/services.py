@@ -150,10 +150,10 @@ class Services:
         """Whether a service runs on a machine, by its processes."""
         return bool(_running(machine, f"/run/disk/{name}.conf"))
 
-    def hangs(self, machine: Machine, action: str) -> bool:
-        """Whether anything is left of an action of nginx that hangs."""
+    def hanging(self, machine: Machine, action: str) -> set[int]:
+        """The processes that are left of an action of nginx that hangs."""
         own = _running(machine, f"{self.script}\0nginx\0{action}")
-        return bool(own or _running(machine, f"sleep\0{HANGS_S}"))
+        return {*own, *_running(machine, f"sleep\0{HANGS_S}")}
 
     def told(
         self, after_ns: int, action: str, machine: Machine | None = None, name: str = "nginx"

@@ -6,6 +6,7 @@ It is a real systemd in namespaces (hil.pid1) whose /usr, /etc, /var and /opt ar
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -60,23 +61,29 @@ ip link set lo up
 """
 
 
-_built: list[Path] = []
-
-
 def built(factory: pytest.TempPathFactory) -> Path:
-    """The package of the checkout; built once in a run of the tests."""
-    if not _built:
-        done = subprocess.run(
-            [sys.executable, ROOT / "packaging/build_deb.py", factory.mktemp("deb")],
-            env=os.environ | {"VERSION": "1.0"},
-            capture_output=True,
-            text=True,
-            timeout=BUILD_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        _built.append(Path(done.stdout.strip()))
-    return _built[0]
+    """The package of the checkout; built once in a run, by whichever worker is first."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deb"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(folder.glob("*.deb")):
+            _build(folder)
+    (package,) = folder.glob("*.deb")
+    return package
+
+
+def _build(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "packaging/build_deb.py", folder],
+        env=os.environ | {"VERSION": "1.0"},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def renamed(package: Path, folder: Path, version: str) -> Path:

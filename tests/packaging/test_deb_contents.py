@@ -18,7 +18,7 @@ from haagent.config import load
 from haagent.install import FILES, HERE, LINKS, Owner
 from hil.processes import run
 
-pytestmark = pytest.mark.deb
+pytestmark = [pytest.mark.deb, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 LINTIAN_S = 240.0

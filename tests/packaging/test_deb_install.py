@@ -13,6 +13,7 @@ from hil.pid1 import SYSTEMD
 
 pytestmark = [
     pytest.mark.deb,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and Debian's systemd"
     ),
