@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from fencing import FenceOutcome
+from haagent.core.settings import PairSettings
 from haagent.core.wire import Frame
 
 
@@ -250,6 +251,13 @@ class ReachChanged:
     the group away that was judged out of reach and still is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Other times and rules for the same pair: the same groups, links and node."""
+
+    settings: PairSettings
+
+
 class StopKind(StrEnum):
     """How the agent is to end."""
 
@@ -293,5 +301,6 @@ Event = (
     | PositionRead
     | StandbyRead
     | ReachChanged
+    | Reconfigured
     | StopAsked
 )

@@ -61,6 +61,7 @@ from haagent.core.events import (
     PositionRead,
     PowerOnFinished,
     ReachChanged,
+    Reconfigured,
     StandbyRead,
     StopAsked,
     SwitchoverAsked,
@@ -238,6 +239,8 @@ def _take(turn: Turn, event: Event) -> None:
             standing.failover_asked(turn, event)
         case PositionRead() | StandbyRead() | ReachChanged():
             _known_of_group(turn, event)
+        case Reconfigured():
+            _reconfigured(turn, event.settings)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:
@@ -261,6 +264,13 @@ def _known_of_group(turn: Turn, event: PositionRead | StandbyRead | ReachChanged
     turn.set(groups=tuple(changed))
     if isinstance(event, StandbyRead) and event.escaped:
         stops.escaped(turn, event.group)
+
+
+def _reconfigured(turn: Turn, settings: PairSettings) -> None:
+    """What was decided stands. The peer hears at once that we may differ from it now."""
+    groups = zip(turn.state.groups, settings.groups, strict=True)
+    renewed = tuple(replace(group, settings=new) for group, new in groups)
+    turn.set(settings=settings, groups=renewed, beat_ns=turn.now_ns)
 
 
 def _link_changed(turn: Turn, event: LinkChanged) -> None:

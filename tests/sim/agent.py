@@ -76,7 +76,7 @@ class Agent:
         self.services = [Service(self, group) for group in range(len(world.mix.groups))]
         found = [index for index, service in enumerate(self.services) if service.found()]
         self._first = core.start(
-            world.mix.settings(machine.node),
+            machine.settings,
             incarnation=self.incarnation,
             now_ns=machine.local_ns(),
             record=machine.record,

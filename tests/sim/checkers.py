@@ -162,6 +162,7 @@ class Checker:
 
     def _fence(self, agent: Agent, effect: Fence, state: State) -> None:
         assert isinstance(state.pair, Fencing)
+        self._agreed(agent, state)
         asked = state.pair.cause is FenceCause.ASKED
         ear, machine = agent.ear, agent.machine
         if asked:
@@ -179,6 +180,13 @@ class Checker:
             if not self._could_gain(machine, state):
                 raise Violation("S9: shoots although there is nothing to gain")
         self._bounded(agent, effect)
+
+    @staticmethod
+    def _agreed(agent: Agent, state: State) -> None:
+        """Nobody is shot by rules that he is not known to share."""
+        said = agent.ear.body
+        if said is not None and said.configuration_hash != state.settings.configuration_hash:
+            raise Violation("configuration: shoots while the peer runs another one")
 
     @staticmethod
     def _could_gain(machine: Machine, state: State) -> bool:

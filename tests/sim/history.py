@@ -76,6 +76,8 @@ class Operator:
     def _round(self) -> None:
         world = self.world
         for machine in world.machines:
+            if machine.settings != world.mix.settings(machine.node):
+                machine.reload(world.mix.settings(machine.node))
             off_ns = world.now_ns - machine.off_since_ns
             if not machine.powered and off_ns > world.rng.randint(2, 20) * S:
                 machine.power_on("operator")

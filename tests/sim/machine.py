@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from haagent.core.effects import Record
-from haagent.core.settings import S
+from haagent.core.events import Reconfigured
+from haagent.core.settings import PairSettings, S
 from haagent.core.wire import Frame
 
 from .agent import Agent
@@ -31,6 +32,8 @@ class Machine:
     def __init__(self, world: World, node: int) -> None:
         self.world = world
         self.node = node
+        self.settings = world.mix.settings(node)
+        """Its configuration file."""
         self.powered = False
         self.booted = False
         self.frozen = False
@@ -204,6 +207,12 @@ class Machine:
     def _restart_agent(self, boot: int) -> None:
         if boot == self.boot:
             self.start_agent()
+
+    def reload(self, settings: PairSettings) -> None:
+        """Its configuration file becomes another one, and a running agent takes it in."""
+        self.settings = settings
+        if self.agent is not None:
+            self.agent.answer(0, Reconfigured(settings))
 
     # Disk and resources.
 

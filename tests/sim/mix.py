@@ -38,6 +38,7 @@ THEMES = (
     ("monitor_lies", "monitor_lies", "kill", "pause", "disk_slow", "disk_full", "switchover",
      "leave", "stop_process"),
     ("clients_lost", "clients_lost", "clients_lost", "clients_lost", "group_lost", "away"),
+    ("reload", "reload", "partition", "power_loss", "switchover", "kill", "pause"),
 )  # fmt: skip
 """Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
 HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from haagent.core.events import (
@@ -84,6 +85,29 @@ def console_fence(world: World, node: int, for_ns: int) -> None:
         world.after(bmc.lag_ns(), bmc.act_for_console)
         world.after(min(for_ns, 2 * S), _prove, world, node)
         world.after(for_ns, bmc.act_for_console, True)  # noqa: FBT003  # on again
+
+
+@fault
+def reload(world: World, node: int, for_ns: int) -> None:
+    """Longer times are loaded on one node, and later on the other one, or taken back."""
+    timing = world.mix.timing
+    factor = world.rng.choice((1, 2))
+    changed = replace(
+        timing,
+        suspect_after_ns=timing.suspect_after_ns * factor,
+        dead_after_ns=timing.dead_after_ns * factor,
+        serving_grace_ns=timing.serving_grace_ns * 2,
+    )
+    configuration_hash = world.rng.randbytes(16)
+    new = tuple(
+        replace(world.mix.settings(me), timing=changed, configuration_hash=configuration_hash)
+        for me in (0, 1)
+    )
+    world.machines[node].reload(new[node])
+    if world.rng.random() < 0.7:
+        world.after(for_ns, world.machines[1 - node].reload, new[1 - node])
+    else:
+        world.after(for_ns, world.machines[node].reload, world.mix.settings(node))
 
 
 def _prove(world: World, node: int) -> None:

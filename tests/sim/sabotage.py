@@ -259,6 +259,17 @@ def takes_up_what_may_run() -> Iterator[None]:
 
 
 @contextmanager
+def ignores_configurations() -> Iterator[None]:
+    """Shoots whatever configuration the peer runs."""
+
+    def configuration_agrees(_state: State) -> bool:
+        return True
+
+    with _patched(gates, "configuration_agrees", configuration_agrees):
+        yield
+
+
+@contextmanager
 def moves_without_end() -> Iterator[None]:
     """A group is moved however often it has been moved already."""
 
@@ -372,6 +383,7 @@ SABOTAGES = (
     Sabotage(powers_on_too_early, "power on", ("power_loss", "partition")),
     Sabotage(believes_failed_stops, "S1", ("stop_fails", "switchover")),
     Sabotage(takes_up_what_may_run, "S1", ("duplicate",), stale_record, 30 * S),
+    Sabotage(ignores_configurations, "configuration", ("reload", "partition")),
     Sabotage(moves_without_end, "moves", ("duplicate",), shaky_clients, 80 * S),
     Sabotage(trusts_the_unknown, "data", ("duplicate",), database_dies_first, 40 * S),
     Sabotage(forgets_the_frozen, "frozen", ("order_group", "group_lost", "clients_lost")),

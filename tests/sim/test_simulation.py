@@ -22,7 +22,7 @@ PHASES = (
     "group Blocked", "group Releasing", "group Stuck", "group TakingOver left",
     "group TakingOver peer_off", "group TakingOver yielded", "group Yielded", "distrusted",
     "operator confirms", "effect AbandonFence", "effect PowerOn", "gate fence_delay",
-    "gate isolated", "gate still_serving", "gate stalled", "gate maintenance",
+    "gate isolated", "gate configuration_differs", "gate still_serving", "gate stalled", "gate maintenance",
     "resource died", "start hung", "stop hung", "restart in place", "mended in place", "group lost",
     "monitor says active, it is stopped", "monitor says failed, it is active",
     "monitor says stopped, it is active", "taken up in pieces", "not taken up, though it may run",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -28,10 +29,21 @@ from haagent.core.events import (
     LinkChanged,
     PeerHeard,
     Persisted,
+    Reconfigured,
     VipProbed,
     VipProbeFailed,
 )
-from haagent.core.phases import Active, Alive, Blocked, Releasing, Standby, TakingOver, Unheard
+from haagent.core.phases import (
+    Active,
+    Alive,
+    Blocked,
+    Releasing,
+    Silent,
+    Standby,
+    Suspect,
+    TakingOver,
+    Unheard,
+)
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
 from haagent.core.state import Step
@@ -245,3 +257,40 @@ def test_idle_pair_does_nothing() -> None:
     bench.pass_time(60 * S, says(Role.STANDBY, term=1))
     assert {type(effect) for effect in bench.all[before:]} == {Beat}
     assert not any(isinstance(effect, DANGEROUS) for effect in bench.all[before:])
+
+
+def test_reconfigured_times_hold_from_now_on() -> None:
+    """Another dead_after moves the deadline; what was decided stands, and the peer hears at once."""
+    bench = active()
+    before = bench.state
+    longer = replace(before.settings.timing, suspect_after_ns=3 * S, dead_after_ns=9 * S)
+    (group,) = before.settings.groups
+    changed = replace(
+        before.settings,
+        groups=(replace(group, max_moves=1),),
+        timing=longer,
+        configuration_hash=b"n" * 16,
+    )
+    bench.feed(Reconfigured(changed))
+    assert bench.state.settings is changed
+    assert bench.state.groups[0].settings.max_moves == 1
+    assert bench.state.groups[0].phase is before.groups[0].phase
+    beat = next(effect for effect in reversed(bench.all) if isinstance(effect, Beat))
+    assert beat.body.configuration_hash == b"n" * 16
+    bench.pass_time(2 * S)
+    bench.in_pair(Alive)
+    bench.pass_time(2 * S)
+    bench.in_pair(Suspect)
+
+
+def test_nobody_is_shot_between_two_reloads() -> None:
+    """A peer that falls silent with another configuration is not shot until both agree."""
+    bench = standby()
+    old = bench.state.settings
+    bench.feed(Reconfigured(replace(old, configuration_hash=b"n" * 16)))
+    bench.pass_time(5 * S)
+    assert Reason.CONFIGURATION_DIFFERS in bench.in_pair(Silent).reasons
+    assert bench.count(Fence) == 0
+    bench.feed(Reconfigured(old))
+    bench.watch(3 * S)
+    assert bench.count(Fence) == 1

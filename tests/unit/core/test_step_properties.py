@@ -18,11 +18,11 @@ from core.alphabet import (
     settle,
     stale_answers_change_nothing,
 )
-from core.harness import HASH, MINE, THEIRS, Bench, standby, taking_over
+from core.harness import HASH, MINE, THEIRS, Bench, pair_settings, standby, taking_over
 from fencing import FenceOutcome
 from haagent.core import events
 from haagent.core.events import DeadlinePassed, Event, PeerHeard, StopKind
-from haagent.core.settings import S
+from haagent.core.settings import S, Timing
 from haagent.core.state import State
 from haagent.core.step import deadline_ns
 from haagent.core.wire import Body, Frame, GroupReport, LinkReport, Role
@@ -70,6 +70,13 @@ BODIES = st.builds(
 )
 
 
+SETTINGS = st.builds(
+    lambda timing, **of_groups: pair_settings(groups=PAIR, timing=timing, **of_groups),
+    st.builds(Timing, dead_after_ns=st.sampled_from([S, 9 * S]), stop_budget_ns=st.just(3 * S)),
+    preferred=st.integers(0, 1),
+    max_lag=st.sampled_from([None, 0, 5]),
+    failback_after_ns=st.sampled_from([None, S]),
+)
 ATTEMPTS = st.integers(0, 20)
 GROUPS = st.integers(0, 1)
 LINKS, WORDS, FLAGS = st.integers(0, 1), st.just("x"), st.booleans()
@@ -106,6 +113,7 @@ ANYTHING: st.SearchStrategy[Event] = st.one_of(
     st.builds(events.ReachChanged, st.just(0), FLAGS, FLAGS),
     st.builds(events.StandbyRead, st.just(0), FLAGS, FLAGS),
     st.builds(events.OffProved, SMALL, st.integers(0, 3600 * S)),
+    st.builds(events.Reconfigured, SETTINGS),
     st.builds(events.StopAsked, st.sampled_from(StopKind)),
 )
 """Any event at all, for two groups; a frame's time of arrival is drawn as its age."""
@@ -114,6 +122,8 @@ PASSED_NS = st.sampled_from([0, 1, S // 10, S // 3, S, 7 * S, 3600 * S])
 
 def bound(event: Event, state: State, now_ns: int) -> Event:
     """The event as it would reach that state: frames are the peer's, and not from the future."""
+    if isinstance(event, events.Reconfigured):
+        return replace(event, settings=replace(event.settings, me=state.settings.me))
     if not isinstance(event, PeerHeard):
         return event
     frame = replace(event.frame, sender=1 - state.settings.me)
