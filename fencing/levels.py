@@ -14,6 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from uuid import UUID
 
@@ -64,13 +65,25 @@ class Fence:
         self._on_readiness = on_readiness
         self._hedge_after_s = hedge_after_s
         self._lock = lock
-        self._clients = [
-            DeviceClient(device, self._readied, last_heard_ns, settle_s) for device in ascending
-        ]
-        by_level = groupby(self._clients, key=lambda client: client.settings.level)
-        self._levels = [Level(tuple(clients)) for _, clients in by_level]
-        self._deadline_s = sum(level.deadline_s for level in self._levels)
+        self._client = partial(
+            DeviceClient,
+            on_readiness=self._readied,
+            last_heard_ns=last_heard_ns,
+            settle_s=settle_s,
+        )
+        self._identity: UUID | None = None
+        self._late_ns = 0
+        """Until then a device that is no longer ours may still carry an order out."""
+        self._replacing: set[asyncio.Task[None]] = set()
         self._used: frozenset[str] = frozenset()
+        self._arrange([self._client(device) for device in ascending])
+
+    def _arrange(self, clients: list[DeviceClient]) -> None:
+        """Have these, levels ascending."""
+        self._clients = clients
+        by_level = groupby(clients, key=lambda client: client.settings.level)
+        self._levels = [Level(tuple(of_level)) for _, of_level in by_level]
+        self._deadline_s = sum(level.deadline_s for level in self._levels)
 
     async def start(self) -> None:
         """Begin to start workers and to warm their sessions, all in the background."""
@@ -79,7 +92,33 @@ class Fence:
 
     async def close(self) -> None:
         """Log every session out and end every worker, in about a second."""
+        if self._replacing:
+            await asyncio.wait(self._replacing)
         await asyncio.gather(*(client.close() for client in self._clients))
+
+    def reconfigure(self, devices: Sequence[DeviceSettings], hedge_after_s: float) -> None:
+        """Go on with these; what stays as it was keeps its session. Not within off() or on().
+
+        Args:
+            devices: At least one.
+            hedge_after_s: As at first.
+        """
+        assert devices, "a fence needs a device"
+        self._hedge_after_s = hedge_after_s
+        gone = [client for client in self._clients if client.settings not in devices]
+        kept = {client.settings.name: client for client in self._clients if client not in gone}
+        ascending = sorted(devices, key=lambda device: device.level)
+        clients = [kept.get(device.name) or self._client(device) for device in ascending]
+        new = [client for client in clients if client not in kept.values()]
+        self._late_ns = max(self._late_ns, *(client.late_until_ns for client in gone), 0)
+        self._arrange(clients)
+        self._used &= {device.name for device in devices}
+        for client in new:
+            if self._identity is not None:
+                client.expect_identity(self._identity)
+        task = asyncio.create_task(_replace(gone, new))
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
 
     @property
     def readiness(self) -> tuple[Readiness, ...]:
@@ -92,6 +131,7 @@ class Fence:
 
     def expect_identity(self, identity: UUID) -> None:
         """Hold every device to the machine that the peer says it is."""
+        self._identity = identity
         for client in self._clients:
             client.expect_identity(identity)
 
@@ -160,7 +200,7 @@ class Fence:
         return _unproved(reports)
 
     async def _late_orders(self) -> None:
-        late_ns = max(client.late_until_ns for client in self._clients)
+        late_ns = max(self._late_ns, *(client.late_until_ns for client in self._clients))
         await asyncio.sleep(max(late_ns - time.monotonic_ns(), 0) / 1e9)
 
     async def _on(self, tell: TellDevice) -> PowerReport:
@@ -202,6 +242,13 @@ class Fence:
 def _twin(own: Readiness, twin: Readiness) -> Finding:
     trouble = Trouble.SAME_DEVICE if own.level == twin.level else Trouble.SHARED_DEVICE
     return Finding(trouble, f"the same device as {twin.device} ({own.mark})")
+
+
+async def _replace(gone: Sequence[DeviceClient], new: Sequence[DeviceClient]) -> None:
+    """Warm the new ones once the others have let go: both may be on one serial line."""
+    await asyncio.gather(*(client.close() for client in gone))
+    for client in new:
+        client.start()
 
 
 async def _give_up(running: dict[asyncio.Task[FenceReport], Level[DeviceClient]]) -> None:

@@ -24,6 +24,7 @@ from haagent.core.events import (
     Event,
     LinkChanged,
     PeerHeard,
+    Reconfigured,
     StopAsked,
     StopKind,
 )
@@ -39,6 +40,7 @@ from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
 from haagent.notify import Notifier
 from haagent.onlookers import Onlookers
+from haagent.reload import Reload
 from haagent.report import Report
 from haagent.requests import Requests
 from haagent.watchdog import Watchdog
@@ -56,7 +58,7 @@ log = structlog.get_logger()
 class Agent:
     """One node's agent: owns the state, and hands each effect to the edge that it is for."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, read: Callable[[], Configuration]) -> None:
         identified = replace(configuration.pair, host_identity=host.system_uuid())
         self._configuration = configuration = replace(configuration, pair=identified)
         self._cluster = cluster_id(configuration.cluster)
@@ -93,6 +95,17 @@ class Agent:
             self._edges,
             self._watchdog,
             self._onlookers,
+            refused=lambda: self._reload.refused,
+        )
+        self._reload = Reload(
+            configuration,
+            read,
+            state=lambda: self._state,
+            edges=self._edges,
+            hooks=self._onlookers.hooks,
+            adopt=self._adopt,
+            notifier=self._notifier,
+            ended=lambda: self._notifier.status(self._report.line()),
         )
         self._onlookers.prepare(self._report.figures)
         self._requests = Requests(
@@ -102,6 +115,7 @@ class Agent:
             history,
             self._edges.measure_settle,
             self._onlookers.box.flush,
+            reload=self._reload.answer,
         )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
@@ -123,6 +137,7 @@ class Agent:
             (signal.SIGUSR1, StopKind.PAUSE),
         ):
             loop.add_signal_handler(number, self._stop, kind)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.begin)
         await self._netlink.open()
         await self._edges.open()
         found = await self._edges.found()
@@ -245,7 +260,7 @@ class Agent:
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
         if before.groups is not result.state.groups:
-            self._notifier.status(_line(result.state))
+            self._notifier.status(self._report.line())
         self._onlookers.observe(before, event, result, now_ns)
         self._carry_out(result)
 
@@ -316,6 +331,11 @@ class Agent:
             ):
                 self._take(LinkChanged(index, now.up and now.carrier))
 
+    def _adopt(self, new: Configuration) -> None:
+        pair = replace(new.pair, host_identity=self._configuration.pair.host_identity)
+        self._configuration = self._report.configuration = replace(new, pair=pair)
+        self._take(Reconfigured(pair))
+
     def _stop(self, kind: StopKind) -> None:
         if kind is StopKind.LEAVE:
             budget_ns = self._configuration.pair.timing.stop_budget_ns
@@ -330,15 +350,12 @@ class Agent:
             self._done.set_exception(broken)
 
 
-def _line(state: State) -> str:
-    """The groups as `systemctl status` shows them."""
-    return ", ".join(
-        f"{group.settings.name} {type(group.phase).__name__.lower()}" for group in state.groups
-    )
-
-
-def run(configuration: Configuration) -> int:
+def run(configuration: Configuration, read: Callable[[], Configuration]) -> int:
     """Run the agent of one node until it is told to end.
+
+    Args:
+        configuration: To begin with.
+        read: Reads it anew, for a reload; blocks. ConfigurationError: the file is refused.
 
     Returns:
         The process's exit status.
@@ -353,4 +370,4 @@ def run(configuration: Configuration) -> int:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EdgeError(f"{directory}: {error.strerror}") from error
-    return asyncio.run(Agent(configuration).run())
+    return asyncio.run(Agent(configuration, read).run())

@@ -38,6 +38,7 @@ VERBS = frozenset(
         "fence-proof",
         "history",
         "black-box",
+        "reload",
     }
 )
 

@@ -33,7 +33,6 @@ from haagent.core.effects import (
 )
 from haagent.core.events import (
     Event,
-    EvidenceGathered,
     FenceFinished,
     FenceReadied,
     GroupLost,
@@ -50,23 +49,14 @@ from haagent.core.events import (
 )
 from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
+from haagent.evidence import PROBE_WINDOW_S, Evidence, Probes
 from haagent.netlink import Netlink
-from haagent.probes.evidence import EvidenceProbes
-from haagent.reach import Verdict, clients_of
-from haagent.reach.watch import ReachWatch
-from haagent.resources.build import make_probe
+from haagent.reach import Verdict
 from haagent.services import Services
 from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf
 from haagent.vip.holder import VipHolder
 from haagent.vip.prober import VipProber
-
-PROBE_WINDOW_S = 0.02
-"""A neighbour on a LAN answers within a millisecond; this is what a takeover can spare."""
-EVIDENCE_S = 0.3
-"""Evidence must be there between suspect_after and dead_after."""
-PROBE_HANGS_S = 2 * EVIDENCE_S
-"""A probe keeps its own limit, but a command of its may need some seconds to be killed."""
 
 DISK_S = 1.0
 """What a record may take at the end; it says that nothing is held here any more."""
@@ -117,18 +107,7 @@ class Edges:
         self.holder = VipHolder(netlink, self._frames, self._vip_lost)
         self._prober = VipProber(netlink, self._frames)
         self.services = Services(configuration.groups, self.holder, take, note)
-        self._probes = [
-            None if plan.probe is None else make_probe(plan.name, plan.probe, EVIDENCE_S)
-            for plan in configuration.groups
-        ]
-        references = configuration.reach.references
-        self.reach = ReachWatch(
-            [clients_of(vips, references) for vips in self._vips],
-            references,
-            netlink,
-            self._reach_changed,
-            configuration.reach.times,
-        )
+        self._evidence = Evidence(configuration, netlink, self._prober, self._reach_changed)
         peer = configuration.pair.peer
         settle = SettleTimes(configuration.state_dir / "settle.json")
         lock = lock_path(configuration.control_socket, configuration.node_names[peer])
@@ -146,7 +125,6 @@ class Edges:
         self._fence_judged: tuple[bool, str] | None = None
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._evidence = EvidenceProbes(PROBE_HANGS_S)
         self._fencing: asyncio.Task[None] | None = None
         self._powering: asyncio.Task[None] | None = None
         """A power-on that still runs would undo the power-off after it."""
@@ -162,7 +140,7 @@ class Edges:
         await self._frames.open()
         self.holder.open()
         self._prober.start([vip for vips in self._vips for vip in vips])
-        self.reach.start()
+        self._evidence.start()
         self.services.open()
         await self.fence.start()
 
@@ -175,7 +153,6 @@ class Edges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._evidence.close()
-        self.reach.close()
         await self.services.close()
         self._prober.close()
         self.holder.close()
@@ -230,6 +207,29 @@ class Edges:
         """Run something that touches the disk, after everything written before."""
         return asyncio.get_running_loop().run_in_executor(self._disk, work)
 
+    def refuses(self, new: Configuration) -> str:
+        """Why the edges cannot go on with another configuration just now; "" if they can."""
+        orders = {self._fencing, self._powering} & self._tasks
+        if orders and new.devices != self._configuration.devices:
+            return "an order to the fence devices is under way; try again when it has ended"
+        return ""
+
+    def reconfigure(self, new: Configuration, probes: Probes) -> None:
+        """Go on with this one; what it may change is in haagent.config.difference.
+
+        Args:
+            new: Which one.
+            probes: Of its groups.
+
+        Raises:
+            EdgeError: Its references cannot be asked: then nothing was changed.
+        """
+        self._evidence.reconfigure(new, probes)
+        self._configuration = new
+        self.services.reconfigure(new.groups, probes.watching)
+        self.fence.reconfigure(new.devices[new.pair.peer], new.hedge_after_s)
+        self._judge_fence()
+
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -277,33 +277,7 @@ class Edges:
         self._take(VipProbed(effect.group, effect.attempt, answered))
 
     async def _gather(self, attempt: int, held: frozenset[int]) -> None:
-        """All answers at once, within EVIDENCE_S."""
-        foreign = [vip for i, vips in enumerate(self._vips) if i not in held for vip in vips]
-        probes = [probe for i, probe in enumerate(self._probes) if probe and i not in held]
-        connected, answered, *serving = await asyncio.gather(
-            self._connected(),
-            self._answered(foreign),
-            *(self._evidence.serves(probe) for probe in probes),
-        )
-        self._take(
-            EvidenceGathered(
-                attempt, connected=connected, serving=any(serving), vip_answered=answered
-            )
-        )
-
-    async def _connected(self) -> bool:
-        """Whether a reference answers; without references the links' carriers decide alone."""
-        if not self._configuration.reach.references:
-            return True
-        return await self.reach.answers_now(EVIDENCE_S)
-
-    async def _answered(self, vips: list[Vip]) -> bool:
-        """Whether somebody else answers for one of these; not knowing counts as yes (S3)."""
-        try:
-            return bool(vips and await self._prober.probe(vips, PROBE_WINDOW_S))
-        except EdgeError as error:
-            log.warning("vip.not_probed", reason=str(error))
-            return True
+        self._take(await self._evidence.gather(attempt, held))
 
     async def _persist(self, effect: Persist) -> None:
         try:
@@ -345,6 +319,9 @@ class Edges:
 
     def _fence_readied(self, readiness: Readiness) -> None:
         log.debug("fence.checked", device=readiness.device, ready=readiness.ready)
+        self._judge_fence()
+
+    def _judge_fence(self) -> None:
         judged = levels_ready(self.fence.readiness)
         if judged != self._fence_judged:
             self._fence_judged = judged

@@ -108,6 +108,12 @@ class Hooks:
         if self._worker is None:
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
+    def reconfigure(self, commands: Mapping[Occasion, Hook]) -> None:
+        """Go on with these; one that runs may end."""
+        self._commands = dict(commands)
+        for occasion in commands.keys() - self._programs.keys():
+            self._programs[occasion] = Programs(occasion.value)
+
     async def close(self) -> None:
         """Kill the command that runs and forget the others; harmless when repeated."""
         if self._queue:
@@ -129,7 +135,9 @@ class Hooks:
             self._worker = None
 
     async def _run(self, happening: Happening) -> None:
-        hook = self._commands[happening.occasion]
+        hook = self._commands.get(happening.occasion)
+        if hook is None:
+            return  # It is configured no more.
         told = self.dropped
         environment = self._fixed | variables(happening, dropped=told - self._told)
         self._told = told

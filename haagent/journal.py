@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from haagent.core.effects import Beat, Persist, Reply
-from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead, Reconfigured
 from haagent.core.phases import GroupPhase, PairPhase
 from haagent.core.state import State, Step
 
@@ -81,4 +81,6 @@ def _facts(value: Any) -> dict[str, Any]:
     facts = {field.name: getattr(value, field.name) for field in fields(value)}
     if "group" in facts:
         facts["group_index"] = facts.pop("group")
+    if isinstance(value, Reconfigured):
+        facts = {"configuration_hash": value.settings.configuration_hash.hex()}
     return facts

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
-from haagent.config.settings import LogFormat, LogSettings
+from haagent.config.settings import LogFormat, LogLevel, LogSettings
 
 QUEUE_LINES_MAX = 10_000
 """About 5 MB of lines: minutes of trouble, and a bound for the memory it takes."""
@@ -38,6 +38,8 @@ class LogWriter:
         self._queue: SimpleQueue[EventDict | None] = SimpleQueue()
         self._descriptor: Final = descriptor
         self._render: Final = _renderer(log_format, colors=os.isatty(descriptor))
+        self.level = logging.INFO
+        """Our own events below it are not written."""
         self.dropped = 0
         """Events lost so far because the queue was full or stderr was gone."""
         self._reported = 0
@@ -84,7 +86,7 @@ class _Queued(logging.Handler):
 
     def __init__(self, writer: LogWriter, level: int) -> None:
         super().__init__(level)
-        self._writer = writer
+        self.writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -99,7 +101,7 @@ class _Queued(logging.Handler):
         }
         if record.exc_info:
             event["exc_info"] = record.exc_info
-        self._writer.put(_stamped(event))
+        self.writer.put(_stamped(event))
 
 
 def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
@@ -115,12 +117,13 @@ def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
     levels = logging.getLevelNamesMapping()
     level = levels[settings.level.upper()]
     writer = LogWriter(settings.format, sys.stderr.fileno() if descriptor is None else descriptor)
+    writer.level = level
 
     def enqueue(_logger: object, _name: str, event: EventDict) -> NoReturn:
         weight = levels[event["level"].upper()]
         for listener in _listeners if weight >= logging.INFO else ():
             listener(event)
-        if weight >= level:
+        if weight >= writer.level:
             writer.put(event)
         raise structlog.DropEvent
 
@@ -151,6 +154,17 @@ def listen(listener: Listener) -> Callable[[], None]:
     """
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)
+
+
+def set_level(level: LogLevel) -> None:
+    """From now on log what is at least of this level; after `setup`."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    heard = min(number, logging.INFO)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(heard))
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(max(number, logging.WARNING))
+        if isinstance(handler, _Queued):
+            handler.writer.level = number
 
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")

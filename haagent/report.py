@@ -31,8 +31,19 @@ class Report:
     edges: Edges
     watchdog: Watchdog
     onlookers: Onlookers
+    refused: Callable[[], str]
+    """Why the configuration file was refused at the last reload; "" if it was not."""
     _alarms: dict[str, int] = field(default_factory=dict, init=False)
     """Alarm codes and when each was first seen, monotonic ns."""
+
+    def line(self) -> str:
+        """The groups as `systemctl status` shows them, and why a reload was refused."""
+        groups = ", ".join(
+            f"{group.settings.name} {type(group.phase).__name__.lower()}"
+            for group in self.state().groups
+        )
+        refused = self.refused()
+        return f"{groups}; reload refused: {refused}" if refused else groups
 
     def status(self) -> dict[str, Any]:
         """What `haagent status --json` shows."""
@@ -53,6 +64,7 @@ class Report:
                 self.watchdog.trouble,
                 self.onlookers.counts.loss.tallies,
                 self.onlookers.box.trouble,
+                self.refused(),
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}

@@ -72,6 +72,7 @@ class Requests:
         history: Has the records.
         measure_settle: Takes the console's shots at the peer as a measurement.
         flush: Has the black box written, and says where it is.
+        reload: Takes in the configuration anew; gives the answer.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # all that can be asked for
@@ -82,6 +83,8 @@ class Requests:
         history: History,
         measure_settle: Callable[[Sequence[Shot]], None],
         flush: Callable[[], Awaitable[Mapping[str, object]]],
+        *,
+        reload: Callable[..., Awaitable[Mapping[str, object]]],
     ) -> None:
         self._configuration = configuration
         self._take = take
@@ -89,6 +92,7 @@ class Requests:
         self._history = history
         self._measure_settle = measure_settle
         self._flush = flush
+        self._reload = reload
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._listening: dict[int, Tell] = {}
         """Who wants to hear of roles that change while a request of his is under way."""
@@ -120,6 +124,8 @@ class Requests:
                 return {"ok": True, "message": "", "data": kept}
             case "black-box":
                 return await self._flushed()
+            case "reload":
+                return await self._reload(dry_run=request.get("dry_run") is True)
             case "switchover":
                 dry_run = request.get("dry_run") is True
                 group = self._group(request.get("group"))

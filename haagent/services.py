@@ -13,8 +13,9 @@ from haagent.bugs import die_of_bugs
 from haagent.config.settings import GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
 from haagent.errors import EdgeError
+from haagent.probes import Probe
 from haagent.resources import Reading
-from haagent.resources.build import Parts, Surroundings, build
+from haagent.resources.build import Parts, Surroundings, build, reconfigure
 from haagent.resources.group import GroupRunner
 from haagent.resources.pid1 import Systemd
 from haagent.resources.standby import StandbyKeeper
@@ -104,6 +105,12 @@ class Services:
             self._begin(service.parts.prepare())
             if service.parts.reporter is not None:
                 self._begin(self._ask(index, service.parts))
+
+    def reconfigure(self, plans: Sequence[GroupPlan], probes: Sequence[Probe | None]) -> None:
+        """Go by other limits, intervals and probes, for the same resources of the same groups."""
+        for service, plan, probe in zip(self._services, plans, probes, strict=True):
+            reconfigure(service.parts, plan, probe)
+            service.runner.reconfigure(plan.policy)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

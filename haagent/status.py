@@ -52,6 +52,8 @@ class Sources:
     """By link: frames that came and that did not."""
     unrecorded: str = ""
     """Why the black box records nothing."""
+    refused: str = ""
+    """Why the configuration file was refused at the last reload."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -306,6 +308,9 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     alarms += _orders(sources)
     alarms += _resources(sources)
     alarms += _lateness(state)
+    if sources.refused:
+        text = "the configuration file was refused, this agent goes by the one before: "
+        alarms.append({"code": "reload_refused", "text": text + sources.refused})
     if sources.unguarded:
         text = f"no watchdog guards this node: {sources.unguarded}"
         alarms.append({"code": "watchdog", "text": text})

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.reload import reload
 from haagent.cli.replay import replay
 from haagent.cli.verdict import Exit, exit_code
 from haagent.errors import EdgeError
@@ -37,6 +39,7 @@ app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
 app.command()(doctor)
 app.command()(replay)
+app.command()(reload)
 install.add_to(app)
 
 
@@ -52,13 +55,14 @@ def run(
     import structlog  # noqa: PLC0415 only the agent needs it
 
     from haagent import agent, log  # noqa: PLC0415 same: `status` starts fast without the agent
+    from haagent.config import load  # noqa: PLC0415 same
 
     configuration = load_or_exit(config, node)
     log.setup(configuration.log)
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:
-        code = agent.run(configuration)
+        code = agent.run(configuration, partial(load, config, node))
     except EdgeError as error:
         structlog.get_logger().error("agent.cannot_run", reason=str(error))
         code = 1

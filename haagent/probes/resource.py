@@ -34,40 +34,44 @@ class ProbedResource:
     def __init__(
         self, resource: Resource, probe: Probe, clock_ns: Clock = time.monotonic_ns
     ) -> None:
-        self._resource = resource
+        self.resource = resource
         self._judge = _Judge(probe, clock_ns)
 
     @property
     def name(self) -> str:
         """Unique in its group."""
-        return self._resource.name
+        return self.resource.name
 
     @property
     def times(self) -> Times:
         """Limits and interval."""
-        return self._resource.times
+        return self.resource.times
+
+    def ask(self, probe: Probe) -> None:
+        """Go by another probe from now on."""
+        self._judge.probe = probe
 
     async def start(self) -> None:
         """Start the resource; the probe comes later."""
-        await self._resource.start()
-        self._judge.begin(self._resource.times)
+        await self.resource.start()
+        self._judge.begin(self.resource.times)
 
     async def stop(self) -> None:
         """Stop the resource."""
-        await self._resource.stop()
+        await self.resource.stop()
 
     async def monitor(self) -> Reading:
         """Look at the resource, and ask the service if it runs here."""
-        reading = await self._resource.monitor()
+        reading = await self.resource.monitor()
         return await self._judge.reading() if reading.condition is Condition.ACTIVE else reading
 
     async def retire(self) -> None:
         """Retire the resource."""
-        await self._resource.retire()
+        await self.resource.retire()
 
     async def close(self) -> None:
         """Let go of the resource's connections."""
-        await self._resource.close()
+        await self.resource.close()
 
 
 class ProbeResource:
@@ -88,7 +92,8 @@ class ProbeResource:
         self, name: str, probe: Probe, times: Times, clock_ns: Clock = time.monotonic_ns
     ) -> None:
         self._name = name
-        self._times = times
+        self.times = times
+        """Limits and interval."""
         self._judge = _Judge(probe, clock_ns)
         self._ours = False
 
@@ -97,15 +102,14 @@ class ProbeResource:
         """Unique in its group."""
         return self._name
 
-    @property
-    def times(self) -> Times:
-        """Limits and interval."""
-        return self._times
+    def ask(self, probe: Probe) -> None:
+        """Go by another probe from now on."""
+        self._judge.probe = probe
 
     async def start(self) -> None:
         """From now on the service is ours to judge."""
         self._ours = True
-        self._judge.begin(self._times)
+        self._judge.begin(self.times)
 
     async def stop(self) -> None:
         """From now on it is not."""
@@ -127,7 +131,7 @@ class _Judge:
     """Makes readings of answers, patient with a service that was just started."""
 
     def __init__(self, probe: Probe, clock_ns: Clock) -> None:
-        self._probe = probe
+        self.probe = probe
         self._clock_ns = clock_ns
         self._patient_until_ns = 0
 
@@ -138,7 +142,7 @@ class _Judge:
 
     async def reading(self) -> Reading:
         """Ask once, of a service that is to run here."""
-        answer = await self._probe.answers()
+        answer = await self.probe.answers()
         if answer.ok:
             self._patient_until_ns = 0
             return Reading(Condition.ACTIVE, answer.detail)

@@ -10,14 +10,15 @@ class Steady:
     Args:
         failures: Bad readings in a row that make it bad, at least 1.
         successes: Good readings in a row that make it good again, at least 1.
+        good: The verdict to begin with.
     """
 
-    def __init__(self, failures: int, successes: int) -> None:
+    def __init__(self, failures: int, successes: int, *, good: bool = True) -> None:
         self._needed = {False: failures, True: successes}
         self._against = 0
         """Readings in a row that contradict the verdict."""
-        self.good = True
-        self.newest = True
+        self.good = good
+        self.newest = good
         """The last reading, whatever it changed."""
 
     def take(self, *, good: bool) -> bool:

@@ -39,27 +39,38 @@ class ReachWatch:
         netlink: Opened before and closed after this.
         on_change: Called on the loop with each new verdict, or new words for it.
         times: How patient to be.
+        verdicts: What is known already, of another watch over the same groups.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whom it asks, and whom it tells
         self,
         groups: Sequence[Clients],
         references: Sequence[Reference],
         netlink: Netlink,
         on_change: Change,
         times: ReachTimes,
+        *,
+        verdicts: Sequence[Verdict] = (),
     ) -> None:
         self._groups = tuple(groups)
         self._on_change = on_change
         self._times = times
-        self._askers = (
+        self._askers: tuple[EchoAsker | NeighbourAsker, ...] = (
             EchoAsker([one for one in references if not one.neighbour_on], self._heard),
             NeighbourAsker([one for one in references if one.neighbour_on], netlink, self._heard),
         )
         interfaces = {name: None for clients in groups for name in clients.interfaces}
         self._carriers = CarrierWatch(netlink, interfaces, times.carrier_hold_s, self._judge)
+        self._verdicts = list(verdicts) or [Verdict()] * len(self._groups)
+        lost = {
+            clients.references
+            for clients, verdict in zip(groups, self._verdicts, strict=True)
+            if not verdict.reachable
+        }
         self._steady = {
-            clients.references: Steady(times.failures, times.successes)
+            clients.references: Steady(
+                times.failures, times.successes, good=clients.references not in lost
+            )
             for clients in groups
             if clients.references
         }
@@ -73,7 +84,6 @@ class ReachWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         """Callers of `answers_now`: each wants an answer to its question or a later one."""
-        self._verdicts = [Verdict()] * len(self._groups)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -99,6 +109,7 @@ class ReachWatch:
         self._carriers.close()
         for asker in self._askers:
             asker.close()
+        self._askers = ()  # Whoever still waits for an answer asks nobody.
 
     async def answers_now(self, timeout_s: float) -> bool:
         """Whether any reference answers a question asked from now on; True with the first answer.

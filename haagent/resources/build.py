@@ -121,13 +121,47 @@ def build(
             reporters.append(made)
         resources.append(ProbedResource(made, probe) if probe is not None and about else made)
     if plan.probe is not None and probe is not None and not plan.probe.about:
-        interval_s = plan.probe.interval_s or Times().interval_s
-        times = Times(monitor_s=plan.probe.timeout_s, interval_s=interval_s)
-        resources.append(ProbeResource(PROBE_NAME, probe, times))
+        resources.append(ProbeResource(PROBE_NAME, probe, _alone(plan.probe)))
     # The operator's own command is asked before an agent's promotion score.
     reporters.sort(key=lambda one: isinstance(one, OcfResource))
     standby = tuple(_standing_by(standing_by, plan.resources))
     return Parts(tuple(resources), probe, tuple(ocf), standby, next(iter(reporters), None))
+
+
+def reconfigure(parts: Parts, plan: GroupPlan, probe: Probe | None) -> None:
+    """Have the resources of a group go by other limits and intervals, and by another probe.
+
+    Args:
+        parts: As built by a plan of the same resources, and with a probe at the same place.
+        plan: The new one.
+        probe: The one that it asks for.
+    """
+    for resource, settings in zip(parts.resources, plan.resources, strict=False):
+        about = plan.probe is not None and plan.probe.about == settings.name
+        interval_s = plan.probe.interval_s if plan.probe is not None and about else None
+        wanted = _looked_at(settings, interval_s)
+        own = resource.resource if isinstance(resource, ProbedResource) else resource
+        if isinstance(own, OcfResource) and isinstance(wanted, OcfSettings):
+            own.reconfigure(wanted)
+        elif isinstance(own, SystemdResource | CommandResource):
+            assert isinstance(wanted, SystemdSettings | CommandSettings), wanted
+            own.times = wanted.times
+    for resource in parts.resources:
+        if isinstance(resource, ProbedResource | ProbeResource):
+            assert probe is not None, "a probe does not go by a reload"
+            resource.ask(probe)
+        if isinstance(resource, ProbeResource) and plan.probe is not None:
+            resource.times = _alone(plan.probe)
+
+
+def make_probes(
+    plans: Sequence[GroupPlan], timeout_s: float | None = None
+) -> Sequence[Probe | None]:
+    """The question to each group's service, None where there is none; see `make_probe`."""
+    return [
+        None if plan.probe is None else make_probe(plan.name, plan.probe, timeout_s)
+        for plan in plans
+    ]
 
 
 def make_probe(group: str, settings: ProbeSettings, timeout_s: float | None = None) -> Probe:
@@ -163,6 +197,12 @@ def make_probe(group: str, settings: ProbeSettings, timeout_s: float | None = No
             return CommandProbe(f"{group}.{PROBE_NAME}", target.argv, limit_s)
         case _:
             assert_never(target)
+
+
+def _alone(settings: ProbeSettings) -> Times:
+    """Of a probe that is about nothing that haagent starts."""
+    interval_s = settings.interval_s or Times().interval_s
+    return Times(monitor_s=settings.timeout_s, interval_s=interval_s)
 
 
 def _looked_at(settings: ResourceSettings, interval_s: float | None) -> ResourceSettings:

@@ -56,7 +56,8 @@ class CommandResource:
         """Nothing is run yet."""
         self._name = name
         self._commands = commands
-        self._times = times
+        self.times = times
+        """Limits and interval."""
         self._programs = Programs(name)
         # Of a service that nobody can look at: an earlier agent may have left it running.
         self._assumed = Condition.ACTIVE
@@ -70,18 +71,13 @@ class CommandResource:
         """Unique in its group."""
         return self._name
 
-    @property
-    def times(self) -> Times:
-        """Limits and interval."""
-        return self._times
-
     async def start(self) -> None:
         """Run start and see it ACTIVE; what is ACTIVE is left alone, what is broken stopped first.
 
         Raises:
             ResourceError: It is not ACTIVE; something of it may run.
         """
-        deadline_s = _now_s() + self._times.start_s
+        deadline_s = _now_s() + self.times.start_s
         self._may_run = True
         if self._commands.monitor is not None:
             before = await self._look(deadline_s)
@@ -102,10 +98,10 @@ class CommandResource:
             ResourceError: The command failed, or the service was not seen STOPPED.
         """
         now_s = _now_s()
-        deadline_s = now_s + self._times.stop_s
+        deadline_s = now_s + self.times.stop_s
         if self._commands.monitor is not None and not self._may_run:
             # If the look hangs, most of the time is left for the stop.
-            seen = await self._look(now_s + self._times.stop_s * FIRST_LOOK_PART)
+            seen = await self._look(now_s + self.times.stop_s * FIRST_LOOK_PART)
             if seen.condition is Condition.STOPPED:
                 return
         self._may_run = True
@@ -115,15 +111,15 @@ class CommandResource:
 
     async def monitor(self) -> Reading:
         """Look at it now."""
-        return await self._look(_now_s() + self._times.monitor_s)
+        return await self._look(_now_s() + self.times.monitor_s)
 
     async def position(self) -> int | None:
         """How fresh the data is here; None if nobody can tell now."""
         if self._commands.position is None:
             return None
-        program = self._program("position", self._commands.position, self._times.monitor_s)
+        program = self._program("position", self._commands.position, self.times.monitor_s)
         try:
-            finished = await self._programs.run(program, self._times.monitor_s)
+            finished = await self._programs.run(program, self.times.monitor_s)
         except ProgramError as error:
             self._tell_position(known=False, reason=str(error))
             return None
@@ -184,7 +180,7 @@ class CommandResource:
     async def _look(self, deadline_s: float) -> Reading:
         if self._commands.monitor is None:
             return Reading(self._assumed, "assumed: there is no monitor command")
-        limit_s = min(self._times.monitor_s, deadline_s - _now_s())
+        limit_s = min(self.times.monitor_s, deadline_s - _now_s())
         if limit_s <= 0:
             return Reading(Condition.FAILED, "monitor: no time is left for it")
         program = self._program("monitor", self._commands.monitor, limit_s)

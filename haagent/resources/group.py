@@ -147,6 +147,12 @@ class GroupRunner:
                 wake.set()
         self.mends = on
 
+    def reconfigure(self, policy: Policy) -> None:
+        """Go by another policy, and by what the resources' times have become."""
+        self._policy = policy
+        for wake in self._wakes.values():
+            wake.set()
+
     def look(self, name: str) -> None:
         """Have a resource looked at now: it gave a sign that it changed."""
         self._wakes[name].set()
@@ -214,8 +220,8 @@ class GroupRunner:
 
     async def _watch_one(self, resource: Resource) -> None:
         wake = self._wakes[resource.name]
-        interval_s = resource.times.interval_s
         while True:
+            interval_s = resource.times.interval_s
             pause_s = interval_s * random.uniform(1 - JITTER, 1) if interval_s else None  # noqa: S311 - spreads load
             try:
                 async with asyncio.timeout(pause_s):

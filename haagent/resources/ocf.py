@@ -32,8 +32,6 @@ from haagent.resources.ocf_settings import Limits, OcfSettings
 META_DATA_LIMIT_S = 20.0
 """It takes 10 to 40 ms; the 5 s that agents advise are short on a machine under load."""
 
-log = structlog.get_logger()
-
 
 class OcfResource:
     """One resource that an OCF agent knows how to run.
@@ -47,13 +45,13 @@ class OcfResource:
     def __init__(
         self, settings: OcfSettings, *, directory: Path = DIRECTORY, root: Path = OCF_ROOT
     ) -> None:
-        self._settings: Final = settings
+        self._settings = settings
         self._agent: Final = Agent(settings, directory=directory, root=root)
         self._notes: Final = self._agent.notes
         self._metadata: Metadata | None = None
         self._seen_running = False
         self._limits = Limits(settings, None)
-        self._log = log.bind(of=settings.instance)
+        self._log = structlog.get_logger(of=settings.instance)
 
     @property
     def name(self) -> str:
@@ -64,6 +62,11 @@ class OcfResource:
     def times(self) -> Times:
         """How long start() and stop() take at most, with all actions and monitors in them."""
         return self._limits.times()
+
+    def reconfigure(self, settings: OcfSettings) -> None:
+        """Go by other limits and another interval from now on; the rest must be as it was."""
+        self._settings = settings
+        self._limits = Limits(settings, self._metadata)
 
     async def prepare(self) -> None:
         """Read the meta-data, for limits that the configuration leaves to the agent.

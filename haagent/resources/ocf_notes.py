@@ -21,8 +21,6 @@ PASSED_ON = {"sm-notify": Path("/usr/sbin/sm-notify")}
 STAND_IN = "haagent-crm"
 """Our console script that runs crm_shim, beside the interpreter."""
 
-log = structlog.get_logger()
-
 
 class NotesError(ResourceError):
     """Nothing can be written there: it is full, or read-only."""
@@ -42,7 +40,7 @@ class Notes:
         self._up_file = directory / "up" / instance
         self._up = False
         """As the file says, and where that could not be written, too."""
-        self._log = log.bind(of=instance)
+        self._log = structlog.get_logger(of=instance)
 
     def lay_out(self) -> None:
         """Make the directory what agents expect; harmless when repeated.

@@ -75,7 +75,8 @@ class SystemdResource:
         assert is_unit_name(unit), unit
         self._name = name
         self._unit = unit
-        self._times = times
+        self.times = times
+        """Limits and interval."""
         self._systemd = systemd
         self.on_change: Callable[[str], None] | None = None
         """Called on the loop with `name` when the unit's state may have changed: look at it."""
@@ -91,19 +92,14 @@ class SystemdResource:
         """Unique in its group."""
         return self._name
 
-    @property
-    def times(self) -> Times:
-        """Limits and interval."""
-        return self._times
-
     async def start(self) -> None:
         """Make it active, from whatever it is."""
         self._watch()
         try:
-            async with asyncio.timeout(self._times.start_s):
+            async with asyncio.timeout(self.times.start_s):
                 await self._start()
         except TimeoutError:
-            raise self._error(f"not active after {self._times.start_s:g} s") from None
+            raise self._error(f"not active after {self.times.start_s:g} s") from None
         except (AwayError, RefusedError) as error:
             raise self._error(str(error)) from error
 
@@ -112,7 +108,7 @@ class SystemdResource:
         self._watch()
         left = ""
         loop = asyncio.get_running_loop()
-        limit_s = self._times.stop_s
+        limit_s = self.times.stop_s
         kill_at = loop.time() + limit_s - min(KILL_RESERVE_S, limit_s / 3)
         try:
             async with asyncio.timeout(limit_s):
@@ -131,7 +127,7 @@ class SystemdResource:
         reading: Reading | None = None
         reason = "systemd does not answer"
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._times.monitor_s):
+            async with asyncio.timeout(self.times.monitor_s):
                 try:
                     state = await self._systemd.state(self._unit)
                     while state.will_change:
@@ -184,7 +180,7 @@ class SystemdResource:
         if state.is_down:
             await self._make_room(state)
         while not state.serves or state.has_job:
-            result = await self._order(Verb.START, self._times.start_s)
+            result = await self._order(Verb.START, self.times.start_s)
             state = await self._systemd.state(self._unit)
             while result in {JobResult.DONE, JobResult.UNKNOWN} and state.is_underway:
                 state = await self._next()
@@ -250,7 +246,7 @@ class SystemdResource:
         """Order what would start it again to stop; whether all of them did."""
         for trigger in await self._triggers():
             log.info("systemd.trigger_stopped", of=self._name, unit=trigger)
-            await self._systemd.order(Verb.STOP, trigger, _look_s(self._times.stop_s))
+            await self._systemd.order(Verb.STOP, trigger, _look_s(self.times.stop_s))
         return not await self._triggers()
 
     async def _stop_unit(self, *, kill: bool) -> bool:
@@ -261,7 +257,7 @@ class SystemdResource:
         if kill:
             log.warning("systemd.killed", of=self._name, unit=self._unit, state=str(state))
             await self._systemd.kill(self._unit)
-        await self._order(Verb.STOP, self._times.stop_s)
+        await self._order(Verb.STOP, self.times.stop_s)
         return (await self._systemd.state(self._unit)).is_down
 
     async def _triggers(self) -> list[str]:

@@ -243,3 +243,19 @@ def test_close_ends_what_runs(tmp_path: Path) -> None:
         asyncio.run(main())
     assert lines(said) == []
     assert [entry["waiting"] for entry in logged if entry["event"] == "hook.forgotten"] == [1]
+
+
+def test_reconfigured_while_events_wait(tmp_path: Path) -> None:
+    """What waits gets the new command of its kind, or none if there is none any more."""
+    said = tmp_path / "said"
+
+    async def main() -> None:
+        hooks = Hooks({Occasion.ACTIVE: hook("sleep 0.2")}, "alpha", "beta")
+        for _ in range(2):
+            hooks.tell(Happening(Occasion.ACTIVE))
+        hooks.reconfigure({Occasion.FENCE: hook(f"echo fenced >> {said}")})
+        hooks.tell(Happening(Occasion.FENCE))
+        await until(lambda: lines(said) == ["fenced"], "the new command")
+        await hooks.close()
+
+    asyncio.run(main())

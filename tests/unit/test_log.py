@@ -180,3 +180,18 @@ def test_a_blocked_stderr_does_not_hold_up_the_end() -> None:
     assert process.wait(timeout=20) == 7
     os.close(read_end)
     os.close(write_end)
+
+
+def test_another_level_from_now_on(pipe: Pipe) -> None:
+    """Also what a logger was made for before is logged by the new level; libraries stay quiet."""
+    writer = log.setup(LogSettings(), pipe.write_end)
+    logger = structlog.get_logger(of="x")
+    logger.debug("a.hidden")
+    log.set_level("debug")
+    logger.debug("a.shown")
+    logging.getLogger("library").info("what it sends")
+    log.set_level("error")
+    logger.warning("a.hidden")
+    logging.getLogger("library").warning("hidden too")
+    writer.close()
+    assert [json.loads(line)["event"] for line in pipe.lines()] == ["a.shown"]

@@ -260,7 +260,7 @@ def test_idle_pair_does_nothing() -> None:
 
 
 def test_reconfigured_times_hold_from_now_on() -> None:
-    """Another dead_after moves the deadline; what was decided stands, and the peer hears at once."""
+    """Another dead_after moves the deadline, no phase; the peer hears at once."""
     bench = active()
     before = bench.state
     longer = replace(before.settings.timing, suspect_after_ns=3 * S, dead_after_ns=9 * S)

@@ -385,3 +385,37 @@ def _wait_for_order(bmc: IpmiSim) -> None:
     while not _orders(bmc):
         assert time.monotonic() < end_s
         time.sleep(0.005)
+
+
+def test_reconfigured_keeps_what_is_the_same(tmp_path: Path) -> None:
+    """A device whose entry stays keeps its worker and its session; a changed one gets another.
+
+    The new password is the right one: what was refused becomes ready without a restart.
+    """
+    with simulator(tmp_path / "one") as first, simulator(tmp_path / "two") as second:
+        kept = device(first, name="one", level=1)
+        wrong = device(second, name="two", level=2, password=WRONG)
+        right = replace(wrong, password=Secret(PASSWORD.encode()))
+
+        async def scenario() -> None:
+            async with fencing(kept, wrong, ready=False) as watched:
+                await watched.until(lambda all_: all_[0].ready and bool(all_[1].seen))
+                before, gone_pid = watched.pid(0), watched.pid(1)
+                watched.fence.expect_identity(first.guid)
+                watched.fence.reconfigure((replace(kept), right), 1.0)
+                await gone(gone_pid)
+                await watched.until(lambda all_: all_[1].power is Power.ON)
+                assert watched.pid(0) == before
+                assert watched.fence.readiness[1].expected == first.guid
+                watched.fence.reconfigure((right,), 1.0)
+                await gone(before)
+                assert [one.device for one in watched.fence.readiness] == ["two"]
+
+        asyncio.run(scenario())
+
+
+def test_secrets_are_compared_by_value() -> None:
+    """A file that is read twice holds no other password."""
+    assert Secret(b"word") == Secret(b"word") != Secret(b"other")
+    assert hash(Secret(b"word")) == hash(Secret(b"word"))
+    assert Secret(b"word") != b"word"

@@ -491,3 +491,29 @@ def _readable(receiver: socket.socket) -> Callable[[], bool]:
             return False
 
     return peek
+
+
+def test_another_watch_begins_with_what_is_known(lan: Lan) -> None:
+    """A group out of reach is not within it because its watch was replaced.
+
+    It is told when the new reference answers, and not before.
+    """
+    near = Clients(("eth0",), (ALIVE4,))
+
+    async def main() -> None:
+        async with watching(Clients(("eth0",), (SILENT,))) as bench:
+            await until(lambda: bool(bench.told), "the silent one to be judged")
+            lost = bench.watch.verdicts
+            bench.watch.close()
+            asked = asyncio.create_task(bench.watch.answers_now(0.05))
+            bench.watch = ReachWatch(
+                [near], (ALIVE4,), bench.netlink, bench.take, TIMES, verdicts=lost
+            )
+            assert bench.watch.verdicts == lost
+            bench.told.clear()
+            bench.watch.start()
+            await bench.hears((0, False, "no reference answers (192.0.2.99)"))
+            await bench.hears((0, True, ""))
+            assert not await asked, "who asked the old one gets no answer, and no error"
+
+    lan.a.run(main)

@@ -30,7 +30,7 @@ from haagent.probes.http import HttpProbe
 from haagent.probes.resource import ProbedResource, ProbeResource
 from haagent.probes.tcp import TcpProbe
 from haagent.resources import Condition, Times
-from haagent.resources.build import Parts, Surroundings, build, make_probe
+from haagent.resources.build import Parts, Surroundings, build, make_probe, reconfigure
 from haagent.resources.command import CommandResource, Commands
 from haagent.resources.health import Policy
 from haagent.resources.ocf import OcfResource
@@ -101,8 +101,10 @@ def test_a_probed_unit_still_gives_signs() -> None:
     """The probe around it takes nothing away."""
     signs.clear()
     parts = made(UNIT, probe=ProbeSettings(TARGET, 1.0, "web"))
-    inner = parts.resources[0]._resource  # type: ignore[attr-defined]  # ProbedResource's
-    assert inner.on_change is not None
+    probed = parts.resources[0]
+    assert isinstance(probed, ProbedResource)
+    assert isinstance(probed.resource, SystemdResource)
+    assert probed.resource.on_change is not None
     assert parts.resources[0].times == TIMES
 
 
@@ -182,3 +184,38 @@ def test_a_missing_authority_is_told_at_once(tmp_path: Path) -> None:
     target = HttpTarget(TARGET.address, 443, "/", tls=True, ca_file=tmp_path / "none.pem")
     with pytest.raises(EdgeError, match=r"none\.pem"):
         made(VIPS, probe=ProbeSettings(target, 1.0))
+
+
+def test_reconfigured_in_place() -> None:
+    """The same objects go by other times and another probe; what a resource is stays."""
+    asked = ProbeSettings(TARGET, 1.0, about="web", interval_s=3.0)
+    parts = made(OCF, UNIT, COMMAND, VIPS, probe=asked)
+    later = replace(TIMES, stop_s=9.0)
+    plan = GroupPlan(
+        "g",
+        (
+            replace(OCF, interval_s=2.0, limits_s={"stop": 8.0}),
+            replace(UNIT, times=later),
+            replace(COMMAND, times=later),
+            VIPS,
+        ),
+        Policy(),
+        replace(asked, interval_s=5.0),
+    )
+    probe = make_probe("g", replace(asked, timeout_s=4.0))
+    reconfigure(parts, plan, probe)
+    assert [one.times.interval_s for one in parts.resources] == [2.0, 5.0, 4.0, 10.0]
+    assert [one.times.stop_s for one in parts.resources[1:3]] == [9.0, 9.0]
+    probed = parts.resources[1]
+    assert isinstance(probed, ProbedResource)
+    assert probed._judge.probe is probe
+
+
+def test_a_probe_that_stands_alone_is_reconfigured() -> None:
+    """Its own interval and limit are the probe's."""
+    asked = ProbeSettings(TARGET, 1.0)
+    parts = made(VIPS, probe=asked)
+    changed = replace(asked, timeout_s=2.0, interval_s=6.0)
+    reconfigure(parts, GroupPlan("g", (VIPS,), Policy(), changed), make_probe("g", changed))
+    assert parts.resources[-1].times.interval_s == 6.0
+    assert parts.resources[-1].times.monitor_s == 2.0

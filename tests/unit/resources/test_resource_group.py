@@ -617,3 +617,24 @@ def test_whatever_happens_nothing_overlaps(seed: int) -> None:
         assert {fake.condition for fake in bench.fakes} <= HARMLESS
 
     play(scene)
+
+
+def test_other_times_and_another_policy_hold_at_once() -> None:
+    """A group that was looked at on signs alone is looked at now, and often, and borne for less."""
+
+    async def scene() -> None:
+        bench = Bench(policy=Policy(failures=100))
+        for fake in (bench.a, bench.b, bench.c):
+            fake.times = ON_SIGN
+        await bench.runner.start()
+        await asyncio.sleep(QUIET_S)
+        assert bench.a.looks == 0
+        for fake in (bench.a, bench.b, bench.c):
+            fake.times = QUICK
+        bench.runner.reconfigure(Policy(failures=3, restarts=0))
+        await until(lambda: bench.a.looks > 2)
+        bench.b.condition = Condition.FAILED
+        await until(lambda: bench.lost)
+        await bench.runner.close()
+
+    play(scene)
