@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -57,6 +58,7 @@ from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf
 from haagent.vip.holder import VipHolder
 from haagent.vip.prober import VipProber
+from haagent.witness.build import make_panel
 
 DISK_S = 1.0
 """What a record may take at the end; it says that nothing is held here any more."""
@@ -120,6 +122,7 @@ class Edges:
             settle_s=settle.settle_s,
         )
         self._settle = settle
+        self.panel = make_panel(configuration)
         self.heard_ns: int | None = None
         """When the peer's last authentic frame arrived, monotonic: one read off does not speak."""
         self._fence_judged: tuple[bool, str] | None = None
@@ -142,6 +145,7 @@ class Edges:
         self._prober.start([vip for vips in self._vips for vip in vips])
         self._evidence.start()
         self.services.open()
+        self.panel.start()
         await self.fence.start()
 
     async def close(self) -> None:
@@ -153,6 +157,7 @@ class Edges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._evidence.close()
+        await self.panel.close()
         await self.services.close()
         self._prober.close()
         self.holder.close()
@@ -173,7 +178,7 @@ class Edges:
         """
         match effect:
             case GatherEvidence():
-                self._spawn(self._gather(effect.attempt, held))
+                self._spawn(self._gather(effect, held))
             case Fence():
                 if self._powering is not None:
                     self._powering.cancel()
@@ -276,8 +281,11 @@ class Edges:
         answered = answers[0].mac.hex(":") if answers else None
         self._take(VipProbed(effect.group, effect.attempt, answered))
 
-    async def _gather(self, attempt: int, held: frozenset[int]) -> None:
-        self._take(await self._evidence.gather(attempt, held))
+    async def _gather(self, effect: GatherEvidence, held: frozenset[int]) -> None:
+        consent, found = await asyncio.gather(
+            self.panel.claim(effect.terms), self._evidence.gather(effect.attempt, held)
+        )
+        self._take(replace(found, consent=consent))
 
     async def _persist(self, effect: Persist) -> None:
         try:

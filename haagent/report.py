@@ -65,6 +65,7 @@ class Report:
                 self.onlookers.counts.loss.tallies,
                 self.onlookers.box.trouble,
                 self.refused(),
+                self.edges.panel.states(),
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fencing.readiness import Readiness
@@ -22,6 +22,8 @@ from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.links.linkset import LinkState as PathState
 from haagent.links.loss import Tally
 from haagent.resources import Condition, Reading
+from haagent.witness import WitnessState
+from haagent.witness.majority import bars
 
 STALL_WARN_MS = 200
 """A loop that was this late eats a fifth of the default dead_after."""
@@ -54,6 +56,7 @@ class Sources:
     """Why the black box records nothing."""
     refused: str = ""
     """Why the configuration file was refused at the last reload."""
+    witnesses: Sequence[WitnessState] = ()
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -79,6 +82,7 @@ def snapshot(sources: Sources) -> dict[str, Any]:
         "groups": [_group(sources, group) for group in state.groups],
         "links": links,
         "fence": [_device(sources, device) for device in sources.devices],
+        "witnesses": [asdict(witness) for witness in sources.witnesses],
         "alarms": alarms,
         "maintenance": state.orders.maintenance,
         "standby_nodes": [
@@ -116,6 +120,10 @@ def takeover_reasons(sources: Sources) -> Reasons:
         reasons.append(_reason(Reason.PEER_DOES_NOT_HEAR_US))
     for group in state.groups:
         reasons += _group_reasons(state, group)
+    if not all(isinstance(group.phase, HOLDING) for group in state.groups) and (
+        bars(sources.witnesses)
+    ):
+        reasons.append(_reason(Reason.WITNESS_UNREACHABLE))
     return _unique(reasons)
 
 
@@ -311,6 +319,11 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     if sources.refused:
         text = "the configuration file was refused, this agent goes by the one before: "
         alarms.append({"code": "reload_refused", "text": text + sources.refused})
+    for witness in sources.witnesses:
+        if witness.word != "yes":
+            effect = "; it is left out of the count" if witness.ignored else ""
+            text = f"witness {witness.name}: {witness.detail}{effect}"
+            alarms.append({"code": f"witness_{witness.name}", "text": text})
     if sources.unguarded:
         text = f"no watchdog guards this node: {sources.unguarded}"
         alarms.append({"code": "watchdog", "text": text})

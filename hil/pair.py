@@ -74,6 +74,8 @@ class Options:
     """The group with the address that the client asks at."""
     databases: bool = False
     """Each machine has a PostgreSQL server on its disk (see hil.database)."""
+    more: str = ""
+    """Tables beside the usual ones, such as [[witness]]."""
 
 
 _CONFIGURATION = """\
@@ -190,5 +192,5 @@ def write_configuration(directory: Path, options: Options, service: Path) -> Pat
     else:
         text += options.tables.replace("SERVICE", str(service))
     path = directory / "haagent.toml"
-    path.write_text(text)
+    path.write_text(text + options.more)
     return path

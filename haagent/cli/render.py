@@ -38,6 +38,8 @@ _STYLES = {
     "not ready": _BAD,
     "standby": _GOOD,
     "failed": _BAD,
+    "refuses": _BAD,
+    "unreachable": _BAD,
     "completed": _GOOD,
     "blocked": _BAD,
     "abandoned": _WARN,
@@ -62,6 +64,7 @@ def status_view(status: Status) -> RenderableType:
         "resources": _resources(status),
         "links": _links(status),
         "fence": _fence(status),
+        "witnesses": _witnesses(status),
     }
     parts += [Padding(view, (1, 0, 0, 0)) for view in sections.values() if view.row_count]
     return Group(*parts)
@@ -218,6 +221,21 @@ def _fence(status: Status) -> Table:
             _text(device.get("power")),
             "never" if checked is None else f"{_span(checked)} ago",
             _text(device.get("detail") or ""),
+        )
+    return table
+
+
+def _witnesses(status: Status) -> Table:
+    table = _table("WITNESS", "KIND", "STATE", "IF UNREACHABLE", "")
+    for witness in rows(status, "witnesses"):
+        word = str(witness.get("word"))
+        state = {"yes": "ready", "no": "refuses", "silent": "unreachable"}.get(word, "unknown")
+        table.add_row(
+            _text(witness.get("name")),
+            _text(witness.get("kind")),
+            _state(state),
+            _text("ignore" if witness.get("ignored") else "block"),
+            _text(witness.get("detail") or ""),
         )
     return table
 

@@ -12,6 +12,7 @@ from haagent.config.findings import Findings
 from haagent.config.group_checks import check_groups
 from haagent.config.schema import LinkTable, TimingTable
 from haagent.config.watching import check_watching
+from haagent.config.witness_plans import check_witnesses
 
 DEAD_INTERVALS_MIN = 3
 """Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
@@ -30,6 +31,7 @@ def check(document: Document, findings: Findings) -> None:
     _check_fences(document, findings)
     check_groups(document, findings)
     _check_watchdog(document, findings)
+    check_witnesses(document, findings)
     check_addresses(document, findings)
     check_watching(document, findings)
 
@@ -39,6 +41,7 @@ def _check_names(document: Document, findings: Findings) -> None:
         "node": [(entry.where, entry.table.name) for entry in document.nodes],
         "link": [(entry.where, entry.table.name) for entry in document.links],
         "group": [(entry.where, entry.table.name) for entry in document.groups],
+        "witness": [(entry.where, entry.table.name) for entry in document.witnesses],
     }
     for kind, names in lists.items():
         seen: set[str] = set()

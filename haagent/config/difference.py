@@ -30,6 +30,7 @@ from haagent.resources.ocf_settings import OcfSettings
 FILE_KEYS: Mapping[str, str] = {
     "node_names": "node",
     "links": "link",
+    "witnesses": "witness",
     "state_dir": "agent.state_dir",
     "control_socket": "agent.control_socket",
 }

@@ -15,6 +15,7 @@ from fencing.config.toml_file import read_toml
 from haagent.config.findings import Findings
 from haagent.config.schema import (
     KINDS,
+    WITNESSES,
     AgentTable,
     AnyTable,
     GroupTable,
@@ -32,11 +33,13 @@ from haagent.config.schema import (
     VipResourceTable,
     VipTable,
     WatchdogTable,
+    WitnessTable,
     read_table,
 )
 
 LINKS_MAX = 8
 GROUPS_MAX = 16
+WITNESSES_MAX = 9
 _HIDDEN_KEYS = frozenset({"files", "parameters", "environment"})
 """Keys whose values are never shown."""
 
@@ -104,6 +107,7 @@ class Document:
     hooks: Entry[HooksTable] | None
     watchdog: Entry[WatchdogTable] | None
     metrics: Entry[MetricsTable] | None
+    witnesses: tuple[Entry[WitnessTable], ...]
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -120,7 +124,20 @@ def read_document(file: Path, findings: Findings) -> Document:
     if isinstance(raw, Problem):
         findings.add(raw)
         return Document(
-            None, None, None, None, None, (), (), read_fences({}), (), None, None, None, frozenset()
+            None,
+            None,
+            None,
+            None,
+            None,
+            (),
+            (),
+            read_fences({}),
+            (),
+            None,
+            None,
+            None,
+            (),
+            frozenset(),
         )
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
@@ -140,6 +157,7 @@ def read_document(file: Path, findings: Findings) -> Document:
         hooks=reader.table("hooks", HooksTable, raw),
         watchdog=reader.table("watchdog", WatchdogTable, raw),
         metrics=reader.table("metrics", MetricsTable, raw),
+        witnesses=reader.witnesses(raw),
         whole=frozenset(reader.whole),
     )
 
@@ -192,22 +210,37 @@ class _Reader:
         read = []
         for value, path in zip(values, entry_paths("resource", values), strict=True):
             where = f"{group.where}.{path}"
-            table = self._resource(value, where)
+            table = self._of_kind(value, where, KINDS, "resource", "[[group.resource]]")
             if table is not None:
                 read.append(Entry(where, table))
         return tuple(read)
 
-    def _resource(self, value: object, where: str) -> ResourceTable | None:
+    def witnesses(self, raw: Mapping[str, object]) -> tuple[Entry[WitnessTable], ...]:
+        """Every [[witness]] by the form of its kind; there may be none."""
+        values = self._array("witness", raw, (0, WITNESSES_MAX))
+        read = []
+        for value, where in zip(values, entry_paths("witness", values), strict=True):
+            table = self._of_kind(value, where, WITNESSES, "witness", "[[witness]]")
+            if table is not None:
+                read.append(Entry(where, table))
+        if len(read) == len(values):
+            self.whole.add("witness")
+        return tuple(read)
+
+    def _of_kind(
+        self, value: object, where: str, kinds: Mapping[str, type[AnyTable]], noun: str, head: str
+    ) -> AnyTable | None:
+        """A table whose form depends on its `kind`."""
         if not isinstance(value, dict):
-            self.findings.error(where, HIDDEN, "not a table; write [[group.resource]]")
+            self.findings.error(where, HIDDEN, f"not a table; write {head}")
             return None
         kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in KINDS:
+        if not isinstance(kind, str) or kind not in kinds:
             given = value.get("kind", ABSENT)
-            advice = nearest(kind, KINDS, f"one of {', '.join(KINDS)}")
-            self.findings.error(f"{where}.kind", given, f"no kind of resource; {advice}")
+            advice = nearest(kind, kinds, f"one of {', '.join(kinds)}")
+            self.findings.error(f"{where}.kind", given, f"no kind of {noun}; {advice}")
             return None
-        return self.read(KINDS[kind], value, where)
+        return self.read(kinds[kind], value, where)
 
     def fences(self, raw: Mapping[str, object]) -> FenceTables:
         """Every [[fence]], which fencing reads; that there is none is said with the top level."""

@@ -23,6 +23,7 @@ from haagent.config.key_files import read_key
 from haagent.config.schema import HooksTable, KeyTable, NetworkTable, Table, TimingTable
 from haagent.config.settings import Configuration, Keys, LogSettings, ReachSettings
 from haagent.config.watching import metrics
+from haagent.config.witness_plans import plan_witness
 from haagent.core.settings import LinkSettings, PairSettings, Timing
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
@@ -145,6 +146,7 @@ def _configuration(
             watchdog.mode, watchdog.identity or "", watchdog.timeout // duration.UNITS_NS["s"]
         ),
         metrics=metrics(document.metrics.table),
+        witnesses=tuple(plan_witness(entry.table) for entry in document.witnesses),
         state_dir=Path(agent.state_dir),
         control_socket=Path(agent.control_socket),
         log=LogSettings(format=agent.log, level=agent.log_level),
@@ -167,6 +169,7 @@ def _pair(document: Document, me: int) -> PairSettings:
         ),
         timing=_timing(document.timing.table),
         configuration_hash=_hash(document),
+        witnessed=bool(document.witnesses),
     )
 
 
@@ -249,6 +252,8 @@ def _hash(document: Document) -> bytes:
         "fences": [fence.shared() for fence in document.fences.tables],
         "groups": [_group(group) for group in document.groups],
     }
+    if document.witnesses:
+        shared["witnesses"] = [_plain(entry.table) for entry in document.witnesses]
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).digest()[:HASH_BYTES]
 

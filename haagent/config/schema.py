@@ -33,6 +33,10 @@ PROBE_TIMEOUT_NS = duration.UNITS_NS["s"]
 """A client that waits longer than this calls the service slow."""
 BLACK_BOX_MIB = 256
 """Two to four days of heartbeats. Source: docs/black-box.md."""
+WITNESS_TIMEOUT_NS = duration.UNITS_NS["s"] // 2
+"""What there is between suspect_after and dead_after, with a margin."""
+LEASE_NS = 30 * duration.UNITS_NS["s"]
+"""Longer than a fence takes; of a holder that died it keeps the other node so long."""
 MOVE_WINDOW_NS = 10 * duration.UNITS_NS["m"]
 RESOURCES_MAX = 32
 STATUS = (100, 599)
@@ -83,6 +87,7 @@ class TopTable(Table):
     hooks: Any = None
     watchdog: Any = None
     metrics: Any = None
+    witness: Any = None
 
 
 class KeyTable(Table):
@@ -318,6 +323,41 @@ KINDS: Mapping[str, type[ResourceTable]] = MappingProxyType(
     }
 )
 """Form of a [[group.resource]] by what stands under its `kind`."""
+
+
+class CountedTable(Table):
+    """What every [[witness]] takes."""
+
+    name: Name
+    timeout: Annotated[int, PlainValidator(forms.span("100ms", "1500ms"))] = WITNESS_TIMEOUT_NS
+    unreachable: Literal["block", "ignore"] = "block"
+
+
+class EtcdTable(CountedTable):
+    """Form of a [[witness]] of kind "etcd"."""
+
+    kind: Literal["etcd"]
+    endpoints: Annotated[tuple[Url, ...], PlainValidator(values.endpoints)]
+    server_name: Annotated[str | None, PlainValidator(values.short_text(255))] = None
+    ca_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    cert_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    key_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    prefix: Annotated[str, PlainValidator(values.key_prefix)] = "/haagent"
+    lease: Annotated[int, PlainValidator(forms.span("5s", "10m"))] = LEASE_NS
+
+
+class ReferenceWitnessTable(CountedTable):
+    """Form of a [[witness]] of kind "reference"."""
+
+    kind: Literal["reference"]
+    address: Host
+
+
+WitnessTable = EtcdTable | ReferenceWitnessTable
+WITNESSES: Mapping[str, type[WitnessTable]] = MappingProxyType(
+    {"etcd": EtcdTable, "reference": ReferenceWitnessTable}
+)
+"""Form of a [[witness]] by what stands under its `kind`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from haagent.resources.health import Policy
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.vip import Vip
 from haagent.watchdog import WatchdogSettings
+from haagent.witness.settings import WitnessPlan
 
 VIPS_NAME = "vip"
 """Name of the resource that the [[group.vip]] of a group are together."""
@@ -181,3 +182,4 @@ class Configuration:
     black_box_mib: int = 0
     """Limit for all that is recorded; 0: nothing is."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    witnesses: tuple[WitnessPlan, ...] = ()

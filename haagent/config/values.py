@@ -29,6 +29,10 @@ CONNINFO_TAKEN = frozenset(
     {"host", "hostaddr", "port", "user", "dbname", "passfile", "application_name", "options"}
 )
 """What the agent itself says in every connection to the peer."""
+ENDPOINTS_MAX = 9
+"""Source: etcd's FAQ: no more than seven members; and two that take the place of others."""
+ETCD_PORT = 2379
+NAME_CHARACTERS_MAX = 255
 INTERVAL_NS_MIN = duration.UNITS_NS["s"]
 """Programs are started for a look; more often, and they would be the load of the machine."""
 
@@ -37,6 +41,7 @@ Interface = IPv4Interface | IPv6Interface
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 _AGENT_PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 _AGENT = re.compile(rf"ocf:{_AGENT_PART}:{_AGENT_PART}")
+_KEY_PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -140,6 +145,28 @@ def url(value: object) -> Url:
         ) from None
     tls = parts.scheme == "https"
     return Url(tls, address, port or DEFAULT_PORTS[parts.scheme], _target(parts))
+
+
+def endpoints(value: object) -> tuple[Url, ...]:
+    """Members of an etcd cluster."""
+    wanted = 'such as ["https://192.0.2.51:2379"]'
+    if not isinstance(value, list) or not 1 <= len(value) <= ENDPOINTS_MAX:
+        raise ValueError(f"not a list of 1 to {ENDPOINTS_MAX} URLs; {wanted}")
+    found = []
+    for one in value:
+        member = url(one)
+        if member.target != "/":
+            raise ValueError(f"more than scheme, address and port; {wanted}")
+        found.append(member._replace(port=urlsplit(one).port or ETCD_PORT))
+    return tuple(found)
+
+
+def key_prefix(value: object) -> str:
+    """Where keys begin in etcd."""
+    text = forms.text(value)
+    if _KEY_PREFIX.fullmatch(text) is None or len(text) > NAME_CHARACTERS_MAX:
+        raise ValueError('not a prefix of keys; such as "/haagent", without a slash at the end')
+    return text
 
 
 def _target(parts: SplitResult) -> str:

@@ -45,9 +45,12 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class GatherEvidence:
-    """Ask the references, the service probes and the virtual addresses; answer soon."""
+    """Ask references, service probes, virtual addresses and witnesses; answer soon."""
 
     attempt: int
+    terms: tuple[int, ...] = ()
+    """The highest term known of each group, by which the witnesses are asked for their consent to
+    a takeover; (): they are not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,19 @@ class LinkChanged:
     carrier: bool
 
 
+class Consent(StrEnum):
+    """What the witnesses say of our taking over (S2 e)."""
+
+    UNASKED = "unasked"
+    """None is configured, or we had nothing to gain when they could be asked."""
+    WON = "won"
+    """They agree, and will not agree to the same of the peer."""
+    AGREED = "agreed"
+    """They agree, and might agree to the same of the peer."""
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceGathered:
     """The answers asked for by GatherEvidence."""
@@ -47,6 +60,7 @@ class EvidenceGathered:
     """A service probe of a group that we do not hold answered."""
     vip_answered: bool
     """Somebody else answered for one of the virtual addresses, or they could not be probed."""
+    consent: Consent = Consent.UNASKED
 
 
 @dataclass(frozen=True, slots=True)

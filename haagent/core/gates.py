@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from haagent.core.detector import silence_ns
 from haagent.core.effects import GatherEvidence
-from haagent.core.events import EvidenceGathered
+from haagent.core.events import Consent, EvidenceGathered
 from haagent.core.freshness import too_old
 from haagent.core.phases import Blocked, FenceCause, Standby, Stuck, Wanting, Yielded
 from haagent.core.reasons import Reason
@@ -39,7 +39,9 @@ def ask_evidence(turn: Turn) -> None:
     else:
         # The last answer stands until the next one, so that a silent hour has no gaps in it.
         turn.set(evidence=replace(evidence, asked_ns=turn.now_ns, attempt=attempt))
-    turn.emit(GatherEvidence(attempt))
+    asks = turn.state.settings.witnessed and gains(turn.state)
+    terms = tuple(known_term(turn.state, group) for group in turn.state.groups) if asks else ()
+    turn.emit(GatherEvidence(attempt, terms))
 
 
 def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
@@ -54,6 +56,7 @@ def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
             connected=event.connected,
             serving=event.serving,
             vip_answered=event.vip_answered,
+            consent=event.consent,
         )
     )
 
@@ -94,6 +97,12 @@ def barred(state: State, group: Group) -> Reason | None:
     if too_old(state, group):
         return Reason.DATA_TOO_OLD
     return None
+
+
+def known_term(state: State, group: Group) -> int:
+    """The highest term of the group that either node was heard to use."""
+    theirs = state.view.group(group.settings.name) if state.view else None
+    return max(group.term, theirs.term, theirs.attempt_term) if theirs else group.term
 
 
 def gainable(state: State, group: Group) -> bool:
@@ -158,9 +167,10 @@ def leaves_first_shot(state: State) -> bool:
     """S9: each node lacks a group, so each would shoot, and this is the second one.
 
     Its delay is counted from the moment at which no other gate says no: gates may open for both
-    nodes at once, long after the silence began.
+    nodes at once, long after the silence began. Where the witnesses chose us, nobody waits.
     """
-    return state.settings.me == 1 and _both_gain(state)
+    chosen = state.evidence is not None and state.evidence.consent is Consent.WON
+    return state.settings.me == 1 and not chosen and _both_gain(state)
 
 
 def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[Reason]:
@@ -169,7 +179,7 @@ def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[R
         return [Reason.EVIDENCE_PENDING]
     if state.now_ns - evidence.answered_ns >= EVIDENCE_OLD_NS:
         return [Reason.EVIDENCE_PENDING]
-    reasons = []
+    reasons = _witness_reasons(state.settings, evidence.consent)
     if not connected(state):
         reasons.append(Reason.ISOLATED)
     if cause is FenceCause.ALONE and evidence.vip_answered:
@@ -177,6 +187,16 @@ def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[R
     if evidence.serving and silent_ns < state.settings.timing.serving_grace_ns:
         reasons.append(Reason.STILL_SERVING)
     return reasons
+
+
+def _witness_reasons(settings: PairSettings, consent: Consent) -> list[Reason]:
+    """S2 e: where there are witnesses, they must agree; an answer without them is none."""
+    if not settings.witnessed or consent in {Consent.WON, Consent.AGREED}:
+        return []
+    if consent is Consent.UNASKED:
+        return [Reason.EVIDENCE_PENDING]
+    refused = consent is Consent.REFUSED
+    return [Reason.WITNESS_REFUSES if refused else Reason.WITNESS_UNREACHABLE]
 
 
 def _both_gain(state: State) -> bool:

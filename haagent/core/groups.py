@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from haagent.core import moves
 from haagent.core.effects import Persist, ProbeVip, StartGroup
 from haagent.core.events import StopKind
-from haagent.core.gates import barred, configuration_agrees
+from haagent.core.gates import barred, configuration_agrees, known_term
 from haagent.core.phases import (
     START_TRIES,
     Active,
@@ -127,10 +127,7 @@ def take_over(turn: Turn, index: int, grant: Grant, term: int) -> None:
 
 def _next_term(turn: Turn, index: int) -> int:
     """One more than any term either node was heard to use."""
-    group, view = turn.group(index), turn.state.view
-    theirs = view.group(group.settings.name) if view else None
-    seen = max(theirs.term, theirs.attempt_term) if theirs else 0
-    return max(group.term, seen) + 1
+    return known_term(turn.state, turn.group(index)) + 1
 
 
 def _standby(turn: Turn, index: int, phase: Standby) -> None:

@@ -9,7 +9,7 @@ from typing import assert_never
 from fencing import FenceOutcome
 from haagent.core.detector import Heard, hear, silence_ns
 from haagent.core.effects import AbandonFence, Announce, Fence, PowerOn
-from haagent.core.events import FenceFinished, PeerHeard, PowerOnFinished, StopKind
+from haagent.core.events import Consent, FenceFinished, PeerHeard, PowerOnFinished, StopKind
 from haagent.core.gates import (
     ask_evidence,
     fence_reasons,
@@ -159,7 +159,9 @@ def _advance(turn: Turn, phase: PairPhase) -> None:
                 _silent(turn, Silent(turn.now_ns, FenceCause.SILENCE))
         case Silent():
             _silent(turn, phase)
-        case Fencing() | Left():
+        case Fencing():
+            _fencing(turn, phase)
+        case Left():
             pass
         case Fenced():
             _fenced(turn, phase)
@@ -229,6 +231,18 @@ def _fence(turn: Turn, cause: FenceCause) -> None:
     turn.pair(Fencing(turn.now_ns, attempt, cause))
     turn.persist()
     turn.emit(Fence(attempt))
+
+
+def _fencing(turn: Turn, phase: Fencing) -> None:
+    """S2 e: a node from which the witnesses took their consent back gives no further order."""
+    if not turn.state.settings.witnessed or phase.cause is FenceCause.ASKED:
+        return
+    ask_evidence(turn)
+    evidence = turn.state.evidence
+    if evidence is not None and evidence.consent is Consent.REFUSED:
+        turn.emit(AbandonFence(phase.attempt))
+        retry_ns = turn.now_ns + turn.timing.fence_retry_ns
+        turn.pair(Silent(turn.now_ns, phase.cause, (Reason.WITNESS_REFUSES,), retry_ns))
 
 
 def _fenced(turn: Turn, phase: Fenced) -> None:

@@ -37,6 +37,8 @@ class Reason(IntEnum):
     DATA_TOO_OLD = 26
     TOO_MANY_MOVES = 27
     STANDBY_NOT_READY = 28
+    WITNESS_REFUSES = 29
+    WITNESS_UNREACHABLE = 30
 
     @property
     def code(self) -> str:
@@ -77,6 +79,8 @@ _TEXTS = {
     Reason.NODE_STANDBY: "an operator put this node on standby",
     Reason.DATA_TOO_OLD: "this node's data is too far behind the peer's",
     Reason.STANDBY_NOT_READY: "what the standby runs of the group is not as it should be",
+    Reason.WITNESS_REFUSES: "the witnesses do not agree that this node takes over",
+    Reason.WITNESS_UNREACHABLE: "too few witnesses answer to agree to a takeover",
     Reason.TOO_MANY_MOVES: "the group has changed nodes too often; it stays where it is",
 }
 assert set(_TEXTS) == set(Reason)

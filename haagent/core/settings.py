@@ -73,6 +73,8 @@ class PairSettings:
     timing: Timing
     configuration_hash: bytes
     """16 bytes over everything that must be equal on both nodes."""
+    witnessed: bool = False
+    """There are witnesses, without whose consent nobody is shot (S2 e)."""
     host_identity: bytes = bytes(16)
     """The system UUID of this machine (SMBIOS), zero when it is unknown."""
 

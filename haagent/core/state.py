@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from haagent.core.effects import Effect, GroupRecord, Record
-from haagent.core.events import StopKind
+from haagent.core.events import Consent, StopKind
 from haagent.core.orders import Orders
 from haagent.core.phases import (
     Active,
@@ -99,6 +99,7 @@ class Evidence:
     connected: bool = False
     serving: bool = False
     vip_answered: bool = False
+    consent: Consent = Consent.UNASKED
 
 
 @dataclass(frozen=True, slots=True)

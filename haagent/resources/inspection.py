@@ -39,6 +39,8 @@ from haagent.resources.ocf_notes import NotesError
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.resources.pid1 import Systemd
 from haagent.resources.units import RefusedError, Way
+from haagent.witness.build import make_gateway
+from haagent.witness.settings import EtcdSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,20 @@ async def _problems(configuration: Configuration, machine: Machine) -> AsyncIter
         agents += ocf.values()
         async for problem in _probe(group):
             yield problem
+    for problem in _witnesses(configuration):
+        yield problem
     for text in clashes(agents):
         yield Problem("group", ABSENT, text)
+
+
+def _witnesses(configuration: Configuration) -> Iterator[Problem]:
+    """Certificates that cannot be used: without them the agent would not run."""
+    for plan in configuration.witnesses:
+        if isinstance(plan.target, EtcdSettings):
+            try:
+                make_gateway(plan.target, plan.timeout_s)
+            except EdgeError as error:
+                yield Problem(join("witness", plan.name), HIDDEN, str(error), refuses=True)
 
 
 def _where(group: GroupPlan, *keys: str) -> str:

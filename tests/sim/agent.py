@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from haagent.core import step as core
@@ -27,6 +28,7 @@ from haagent.core.effects import (
     StopGroup,
 )
 from haagent.core.events import (
+    Consent,
     DeadlinePassed,
     Event,
     EvidenceGathered,
@@ -71,6 +73,9 @@ class Agent:
         """What waits to be read: a socket per link, and the answers."""
         self.workers: dict[int, Worker] = {}
         self.disk_free_ns = 0
+        self.consent = Consent.UNASKED
+        """What the witnesses said last, and when."""
+        self.consent_ns = 0
         self._waits: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_ns = -1
         self.services = [Service(self, group) for group in range(len(world.mix.groups))]
@@ -171,6 +176,7 @@ class Agent:
         self.world.checker.stepped(self, event, before, result)
         for effect in result.effects:
             self._carry_out(effect)
+        self.world.witness.observe(self)
 
     # Life.
 
@@ -234,7 +240,7 @@ class Agent:
             case AbandonFence():
                 self.workers[effect.attempt].alive = False
             case GatherEvidence():
-                self.later(rng.randint(5, 300) * MS, self._gathered, effect.attempt)
+                self.later(rng.randint(5, 300) * MS, self._gathered, effect)
             case ProbeVip():
                 seen = self.machine.sees_answer(effect.group)
                 self.later(PROBE_NS, self._probed, effect, seen)
@@ -268,7 +274,7 @@ class Agent:
         self.machine.write(record)
         self.answer(MS // 2, Persisted(effect.attempt))
 
-    def _gathered(self, attempt: int) -> None:
+    def _gathered(self, effect: GatherEvidence) -> None:
         node, world = self.machine.node, self.world
         other = world.machines[1 - node]
         groups = range(len(world.mix.groups))
@@ -278,7 +284,18 @@ class Agent:
             for group in groups
             if not self.machine.holds(group)
         )
-        self.answer(0, EvidenceGathered(attempt, world.network.connected(node), serving, answered))
+        connected = world.network.connected(node)
+        facts = EvidenceGathered(effect.attempt, connected, serving, answered)
+        if effect.terms:
+            self.later(world.witness.delay_ns(), self._claimed, facts)
+        else:
+            self.answer(0, facts)
+
+    def _claimed(self, facts: EvidenceGathered) -> None:
+        """The witnesses were asked; their answer takes its time too."""
+        self.consent = self.world.witness.claim(self)
+        self.consent_ns = self.world.now_ns
+        self.answer(self.world.witness.delay_ns(), replace(facts, consent=self.consent))
 
     def _probed(self, effect: ProbeVip, seen: str | None) -> None:
         seen = seen or self.machine.sees_answer(effect.group)

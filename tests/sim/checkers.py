@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from fencing import FenceOutcome
 from haagent.core.effects import DANGEROUS, Effect, Fence, PowerOn, StartGroup
-from haagent.core.events import Event, FenceFinished, PeerHeard, StopKind
+from haagent.core.events import (
+    Consent,
+    Event,
+    EvidenceGathered,
+    FenceFinished,
+    PeerHeard,
+    StopKind,
+)
+from haagent.core.gates import EVIDENCE_OLD_NS
 from haagent.core.pair import FENCED_HOLD_NS
 from haagent.core.phases import (
     Alive,
@@ -115,6 +123,7 @@ class Checker:
     def stepped(self, agent: Agent, event: Event, before: State, step: Step) -> None:
         """After every step of a core."""
         self._note(agent, event, before, step)
+        self._refused(event, step)
         dangerous = [effect for effect in step.effects if isinstance(effect, DANGEROUS)]
         if not dangerous:
             return
@@ -179,7 +188,27 @@ class Checker:
                 raise Violation(f"justified violence: the peer was heard {silent_ns} ns ago")
             if not self._could_gain(machine, state):
                 raise Violation("S9: shoots although there is nothing to gain")
+            self._consented(agent)
         self._bounded(agent, effect)
+
+    def _consented(self, agent: Agent) -> None:
+        """S2 e: the last answer that the witnesses gave this very agent was a yes, and is young."""
+        if self.world.mix.witness is None:
+            return
+        if agent.consent not in {Consent.WON, Consent.AGREED}:
+            raise Violation(f"witness: shoots, and they said {agent.consent}")
+        if self.world.now_ns - agent.consent_ns > EVIDENCE_OLD_NS + S:
+            raise Violation("witness: shoots on a consent of long ago")
+
+    @staticmethod
+    def _refused(event: Event, step: Step) -> None:
+        """S2 e: the witnesses took the consent back; no order may follow from here."""
+        pair, evidence = step.state.pair, step.state.evidence
+        if not isinstance(event, EvidenceGathered) or event.consent is not Consent.REFUSED:
+            return
+        newest = evidence is not None and evidence.attempt == event.attempt
+        if newest and isinstance(pair, Fencing) and pair.cause is not FenceCause.ASKED:
+            raise Violation("consent: the fence goes on against the witnesses")
 
     @staticmethod
     def _agreed(agent: Agent, state: State) -> None:

@@ -59,6 +59,7 @@ class Operator:
         """No fault strikes any more, and what was broken is whole."""
         world = self.world
         world.network.heal()
+        world.witness.heal()
         world.data.broken = False
         world.on_effect = None
         for machine in world.machines:

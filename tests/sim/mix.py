@@ -9,6 +9,9 @@ from random import Random
 from haagent.core.settings import MS, GroupSettings, LinkSettings, PairSettings, S, Timing
 from haagent.resources.health import Policy
 
+from . import witness
+from .seeds import ONCE_FAILED
+
 HASH = b"one-and-the-same"
 LAN, RING = 0, 1
 """Link numbers: the switched LAN, on which the addresses live, and a direct cable."""
@@ -39,6 +42,8 @@ THEMES = (
      "leave", "stop_process"),
     ("clients_lost", "clients_lost", "clients_lost", "clients_lost", "group_lost", "away"),
     ("reload", "reload", "partition", "power_loss", "switchover", "kill", "pause"),
+    ("witness_lost", "witness_lost", "witness_slow", "witness_forgets", "partition", "partition",
+     "power_loss", "freeze", "stop_process", "bmc_slow", "loss"),
 )  # fmt: skip
 """Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
 HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)
@@ -91,10 +96,12 @@ class Mix:
     faults_from_ns: int
     heal_ns: int
     drift_ppm: tuple[int, int]
+    witness: witness.Plan | None = None
 
     def settings(self, me: int) -> PairSettings:
         """The pair as that node sees it."""
-        return PairSettings(me, self.groups, self.links, self.timing, HASH)
+        witnessed = self.witness is not None
+        return PairSettings(me, self.groups, self.links, self.timing, HASH, witnessed)
 
 
 def _group(name: str, preferred: int, seed: int) -> GroupSettings:
@@ -176,4 +183,17 @@ def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = No
         faults_from_ns=from_ns,
         heal_ns=from_ns + rng.randint(*rng.choice(HORIZONS_S)) * S,
         drift_ppm=(rng.randint(-200, 200), rng.randint(-200, 200)),
+        witness=_witness(seed),
+    )
+
+
+def _witness(seed: int) -> witness.Plan | None:
+    """Two pairs of three have none, and what once failed had none."""
+    rng = Random(f"witness {seed}")  # noqa: S311 - histories, not secrets
+    if seed in ONCE_FAILED or rng.random() < 0.6:
+        return None
+    return witness.Plan(
+        chooses=rng.random() < 0.7,
+        ignored=rng.random() < 0.3,
+        lease_ns=rng.choice((5, 10, 30)) * S,
     )

@@ -13,6 +13,7 @@ from haagent.core import detector, gates, groups, moves, pair
 from haagent.core import step as core
 from haagent.core.effects import DANGEROUS
 from haagent.core.events import (
+    Consent,
     Event,
     FenceFinished,
     GroupStarted,
@@ -22,17 +23,19 @@ from haagent.core.events import (
     VipProbed,
 )
 from haagent.core.phases import Fenced, Fencing, Grant, TakingOver, Unheard, Wanting
+from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import Group, State, Step
 from haagent.core.turn import Turn
 from haagent.resources.health import Health, Nothing
 
-from . import service
+from . import service, witness
 from .situations import (
     clock_first,
     database_dies_first,
     dead_power,
     late_loops,
+    lock_lost_in_a_fence,
     nothing_starts,
     one_silence,
     shaky_clients,
@@ -144,6 +147,41 @@ def shoots_at_once() -> Iterator[None]:
         return False
 
     with _patched(gates, "_both_gain", both_gain):
+        yield
+
+
+@contextmanager
+def asks_no_witness() -> Iterator[None]:
+    """S2 e broken: shoots whatever the witnesses say."""
+
+    def witness_reasons(_settings: Any, _consent: Any) -> list[Reason]:
+        return []
+
+    with _patched(gates, "_witness_reasons", witness_reasons):
+        yield
+
+
+@contextmanager
+def shoots_on_after_a_refusal() -> Iterator[None]:
+    """S2 e broken: a fence once begun is nobody's business any more."""
+
+    def fencing(_turn: Turn, _phase: Fencing) -> None:
+        pass
+
+    with _patched(pair, "_fencing", fencing):
+        yield
+
+
+@contextmanager
+def lock_for_everybody() -> Iterator[None]:
+    """S9 broken: the witnesses choose both nodes."""
+    right = witness.Witness.claim
+
+    def claim(this: witness.Witness, agent: Any) -> Consent:
+        reached = this.reached_by(agent) and this.plan.chooses and not this.plan.ignored
+        return Consent.WON if reached else right(this, agent)
+
+    with _patched(witness.Witness, "claim", claim):
         yield
 
 
@@ -374,6 +412,9 @@ SABOTAGES = (
     Sabotage(needs_no_promise, "S1", ("switchover", "lan_split")),
     Sabotage(shoots_for_nothing, "S9", ("partition",)),
     Sabotage(shoots_at_once, "S9: both", ("duplicate",), one_silence, 24 * S),
+    Sabotage(asks_no_witness, "witness", ("witness_lost", "partition", "power_loss")),
+    Sabotage(shoots_on_after_a_refusal, "consent", ("duplicate",), lock_lost_in_a_fence, 60 * S),
+    Sabotage(lock_for_everybody, "S9: both", ("duplicate",), one_silence, 24 * S),
     Sabotage(shoots_without_end, "S10", ("kill",), dead_power, 80 * S),
     Sabotage(shoots_unasked, "justified", ("kill",)),
     Sabotage(strikes_twice, "one dangerous", ("power_loss",), nothing_starts, 20 * S),

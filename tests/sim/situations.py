@@ -87,3 +87,13 @@ def clock_first(world: World) -> None:
     for turn, at_s in enumerate(range(12, 60, 4)):
         for_ns = world.rng.randint(1100 * MS, 3 * S)
         world.after(at_s * S, KINDS["stop_process"], world, turn % 2, for_ns)
+
+
+def lock_lost_in_a_fence(world: World) -> None:
+    """Fences take long, both nodes want to shoot, and the lock is deleted again and again."""
+    for machine in world.machines:
+        machine.bmc.mode = Mode.SLOW
+    for at_s in range(12, 60, 8):
+        world.after(at_s * S, KINDS["partition"], world, 0, 7 * S)
+        for later_ms in range(1000, 7000, 150):
+            world.after(at_s * S + later_ms * MS, KINDS["witness_forgets"], world, 0, 0)

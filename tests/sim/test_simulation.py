@@ -26,6 +26,7 @@ PHASES = (
     "gate maintenance",
     "resource died", "start hung", "stop hung", "restart in place", "mended in place", "group lost",
     "monitor says active, it is stopped", "monitor says failed, it is active",
+    "witness lock taken", "gate witness_refuses", "gate witness_unreachable",
     "monitor says stopped, it is active", "taken up in pieces", "not taken up, though it may run",
     "moved by itself", "group restless", "1 active here, some there", "2 active here, none there",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from .data import Data
 from .machine import Machine
 from .mix import Mix
 from .network import Network
+from .witness import Witness
 
 OF_NOTE = (Fence, PowerOn, StartGroup, StopGroup, Persist)
 """Effects in whose shadow another fault may strike (mix.reactive)."""
@@ -44,6 +45,7 @@ class World:
         self._log: list[tuple[int, int, str, Any]] = []
         self.checker = Checker(self)
         self.network = Network(self)
+        self.witness = Witness(self)
         self.machines = (Machine(self, 0), Machine(self, 1))
         self.data = Data(self)
 

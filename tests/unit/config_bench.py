@@ -28,8 +28,17 @@ def with_groups(text: str) -> str:
 
 def everything() -> str:
     """The complete example with the page's group that has every kind of resource."""
-    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return with_groups(blocks[1])
+    return with_groups(_block("[[group]]"))
+
+
+def witnesses() -> str:
+    """The page's [[witness]] tables, to stand after another text."""
+    return _block("[[witness]]")
+
+
+def _block(begin: str) -> str:
+    blocks: list[str] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return next(block for block in blocks if block.startswith(begin))
 
 
 def prepare(folder: Path) -> None:

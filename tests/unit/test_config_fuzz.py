@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_bench import Site, everything, example
+from config_bench import Site, everything, example, witnesses
 from hypothesis import example as given_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haagent.config import ConfigurationError, load
 
-TREE = tomllib.loads(everything())
+TREE = tomllib.loads(everything() + witnesses())
 
 SCALARS = st.one_of(
     st.text(max_size=40),

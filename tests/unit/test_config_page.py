@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_bench import PAGE, Site, everything, example
+from config_bench import PAGE, Site, everything, example, witnesses
 
 from fencing.config import device_table, duration
 from fencing.config.options import describe
@@ -31,9 +31,11 @@ SECTIONS = {
     "`[group.probe]`": schema.ProbeTable,
 }
 RESOURCES = "`[[group.resource]]`"
+WITNESSES = "`[[witness]]`"
 TABLES = {
     "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog",
     "metrics",
+    "witness",
 }  # fmt: skip
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
@@ -113,6 +115,38 @@ def test_every_key_of_a_resource_is_on_the_page() -> None:
     assert set(rows(RESOURCES)) <= listed
 
 
+def test_every_key_of_a_witness_is_on_the_page() -> None:
+    """What all kinds take stands above, what one takes under its heading; with defaults."""
+    section = PAGE.read_text().partition(f"\n## {WITNESSES}")[2].partition("\n## ")[0]
+    common, _, _ = section.partition("\n### ")
+    shared = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", common, re.MULTILINE))
+    assert set(shared) == {"kind", *schema.CountedTable.model_fields}
+    for kind, table in schema.WITNESSES.items():
+        own = section.partition(f'### `kind = "{kind}"`')[2].partition("\n###")[0]
+        listed = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", own, re.MULTILINE))
+        assert set(listed) == set(table.model_fields) - set(shared), kind
+        for name, field in table.model_fields.items():
+            cell = {**shared, **listed}[name]
+            if field.is_required():
+                assert cell == "required", name
+            elif isinstance(field.default, int):
+                assert cell == f'`"{duration.render(field.default)}"`', name
+            elif field.default is not None:
+                assert cell == f'`"{field.default}"`', name
+
+
+def test_the_example_of_witnesses_loads(tmp_path: Path) -> None:
+    """The page's witnesses are accepted beside the complete example, and change its hash."""
+    site = Site(tmp_path)
+    without = site.load(example())
+    configuration = site.load(example() + witnesses())
+    assert configuration.warnings == ()
+    assert [plan.name for plan in configuration.witnesses] == ["etcd", "gateway"]
+    assert configuration.pair.witnessed
+    assert not without.pair.witnessed
+    assert configuration.pair.configuration_hash != without.pair.configuration_hash
+
+
 def test_the_example_of_resources_loads(tmp_path: Path) -> None:
     """The page's group with everything is accepted in the place of the example's own."""
     (plan,) = Site(tmp_path).load(everything()).groups
@@ -185,7 +219,9 @@ def test_the_complete_example_is_complete() -> None:
     """The example has every key but those that exclude each other."""
     text = "".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL))
     tables = [
-        table for entry in (*SECTIONS.values(), *schema.KINDS.values()) for table in _tuple(entry)
+        table
+        for entry in (*SECTIONS.values(), *schema.KINDS.values(), *schema.WITNESSES.values())
+        for table in _tuple(entry)
     ]
     keys = {name for table in tables for name in table.model_fields} | set(device_table.FIELDS)
     keys -= {"lone_start_after", "kg_file"}

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.harness import Bench, active, says, silent, standby
 from status_bench import DEAD, settled, status
 
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
 from haagent.resources import Condition, Reading
+from haagent.witness import WitnessState
 
 
 def codes(reasons: list[dict[str, str]]) -> list[str]:
@@ -128,4 +131,24 @@ def test_a_black_box_that_records_nothing_is_an_alarm_and_keeps_nobody_from_a_ta
     told = status(settled(standby()), unrecorded="No space left on device")
     assert codes(told["alarms"]) == ["black_box"]
     assert told["takeover"]["possible"]
-    assert told["takeover"]["possible"]
+
+
+def test_witnesses() -> None:
+    """Each is shown; one that is silent is an alarm, and a reason when too few are left."""
+    there = WitnessState("etcd", "etcd", "yes", "answers", ignored=False, chooses=True)
+    lost = replace(there, name="far", word="silent", detail="no answer within 0.5 s")
+    bench = settled(standby(witnessed=True))
+    fine = status(bench, witnesses=[there])
+    assert fine["condition"] == "fine"
+    assert fine["witnesses"][0]["name"] == "etcd"
+    degraded = status(bench, witnesses=[there, there, lost])
+    assert codes(degraded["alarms"]) == ["witness_far"]
+    assert degraded["takeover"]["possible"]
+    barred = status(bench, witnesses=[lost])
+    assert codes(barred["takeover"]["reasons"]) == ["witness_unreachable"]
+    ignored = status(bench, witnesses=[replace(lost, ignored=True)])
+    assert ignored["takeover"]["possible"]
+    (alarm,) = ignored["alarms"]
+    assert alarm["text"].endswith("it is left out of the count")
+    holder = status(settled(active(witnessed=True)), witnesses=[lost])
+    assert holder["takeover"]["possible"]

@@ -134,3 +134,20 @@ def test_a_status_of_another_release_is_still_shown(changes: dict[str, Any], inn
 def test_any_record_is_shown(record: dict[str, Any]) -> None:
     """A history record with anything in it is shown."""
     Console(file=io.StringIO()).print(history_view([record]))
+
+
+def test_witnesses_have_a_table() -> None:
+    """What each said last, and what happens while it does not answer."""
+    said = [("a", "yes", False, "ready"), ("b", "no", True, "refuses"), ("c", "silent", True, "")]
+    text = rendered(
+        status(
+            witnesses=[
+                {"name": name, "kind": "etcd", "word": word, "ignored": ignored, "detail": "why"}
+                for name, word, ignored, _ in said
+            ]
+        )
+    )
+    for name, _, ignored, shown in said:
+        line = next(line for line in text.splitlines() if line.startswith(f"{name} "))
+        assert ("ignore" if ignored else "block") in line
+        assert shown in line

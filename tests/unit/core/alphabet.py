@@ -12,6 +12,7 @@ from haagent.core.effects import DANGEROUS, Beat, Effect, Fence, PowerOn, StartG
 from haagent.core.events import (
     AwayAsked,
     ConfirmOffAsked,
+    Consent,
     DeadlinePassed,
     Event,
     EvidenceGathered,
@@ -165,6 +166,7 @@ def check_fence(before: State, after: State, now_ns: int) -> None:
     assert after.evidence.answered_ns is not None
     assert now_ns - after.evidence.answered_ns < EVIDENCE_OLD_NS
     assert after.evidence.connected
+    assert not after.settings.witnessed or after.evidence.consent is Consent.WON
     assert any(not isinstance(group.phase, Starting | Active) for group in after.groups)
     if cause is FenceCause.SILENCE:
         assert after.view is not None
@@ -279,10 +281,10 @@ def answer(name: str, make: Callable[[State], Event]) -> Happening:
     return Happening(name, lambda state: [(1 * MS, make(state))])
 
 
-def _evidence(state: State, **changes: bool) -> Event:
+def _evidence(state: State, consent: Consent = Consent.WON, **changes: bool) -> Event:
     asked = state.confirming or state.evidence
     facts = {"connected": True, "serving": False, "vip_answered": False, **changes}
-    return EvidenceGathered(asked.attempt if asked else NEVER, **facts)
+    return EvidenceGathered(asked.attempt if asked else NEVER, **facts, consent=consent)
 
 
 def _fence_ends(outcome: FenceOutcome) -> Callable[[State], Event]:
@@ -311,6 +313,7 @@ PAIR_LETTERS = [
     answer("evidence isolated", lambda s: _evidence(s, connected=False)),
     answer("evidence serving", lambda s: _evidence(s, serving=True)),
     answer("evidence vip answers", lambda s: _evidence(s, vip_answered=True)),
+    answer("witnesses refuse", lambda s: _evidence(s, Consent.REFUSED)),
     answer("ask maintenance", lambda s: MaintenanceAsked(1, not s.orders.maintenance)),
     answer("ask confirm-off", lambda _: ConfirmOffAsked(1, force=False)),
     answer("ask confirm-off forced", lambda _: ConfirmOffAsked(1, force=True)),

@@ -23,6 +23,7 @@ from haagent.core.effects import (
 )
 from haagent.core.events import (
     ConfirmOffAsked,
+    Consent,
     DeadlinePassed,
     Event,
     EvidenceGathered,
@@ -102,6 +103,8 @@ def pair_settings(
     me: int = 1,
     groups: tuple[str, ...] = ("web",),
     timing: Timing | None = None,
+    *,
+    witnessed: bool = False,
     **of_groups: Any,
 ) -> PairSettings:
     """Two links, one of them switched; node 0 is preferred for every group."""
@@ -111,6 +114,7 @@ def pair_settings(
         (LinkSettings("lan", switched=True), LinkSettings("ring", switched=False)),
         timing or Timing(),
         HASH,
+        witnessed,
     )
 
 
@@ -266,7 +270,7 @@ class Bench:
             beat_ns = beat_ns if heard else self.now_ns
         self.last = seen
 
-    def watch(self, duration_ns: int, **facts: bool) -> None:
+    def watch(self, duration_ns: int, **facts: Any) -> None:
         """Time passes in silence; every question for evidence is answered, always the same."""
         end_ns = self.now_ns + duration_ns
         while self.now_ns < end_ns and not self.state.exited:
@@ -281,11 +285,16 @@ class Bench:
     # What the edges answer.
 
     def answer_evidence(
-        self, *, connected: bool = True, serving: bool = False, vip_answered: bool = False
+        self,
+        *,
+        connected: bool = True,
+        serving: bool = False,
+        vip_answered: bool = False,
+        consent: Consent = Consent.UNASKED,
     ) -> None:
         """The newest question for evidence is answered."""
         attempt = self.asked(GatherEvidence).attempt
-        self.feed(EvidenceGathered(attempt, connected, serving, vip_answered))
+        self.feed(EvidenceGathered(attempt, connected, serving, vip_answered, consent))
 
     def finish_fence(self, outcome: FenceOutcome = FenceOutcome.CONFIRMED_OFF) -> None:
         """The newest power-off ends."""

@@ -27,13 +27,14 @@ from core.harness import Bench, active, fencing, says, standby, taking_over
 from fencing import FenceOutcome
 from haagent.core.detector import silence_ns
 from haagent.core.effects import Beat, Effect, Reply
-from haagent.core.events import Persisted
+from haagent.core.events import Consent, Persisted
 from haagent.core.gates import EVIDENCE_OLD_NS, recent_fences
 from haagent.core.phases import (
     START_TRIES,
     Active,
     Alive,
     Blocked,
+    Fencing,
     GroupPhase,
     PairPhase,
     Releasing,
@@ -44,7 +45,7 @@ from haagent.core.phases import (
     TakingOver,
     Wanting,
 )
-from haagent.core.settings import S, Timing
+from haagent.core.settings import MS, S, Timing
 from haagent.core.state import State
 from haagent.core.wire import Role
 
@@ -65,6 +66,7 @@ def roots() -> list[State]:
         standby(says(Role.STANDBY), me=0).state,
         active().state,
         fencing().state,
+        witnessed_fencing(),
         taking_over().state,
         shot_thrice(),
     ]
@@ -75,6 +77,16 @@ def shot_thrice() -> State:
     bench = fencing()
     bench.state = replace(bench.state, fences_ns=bench.state.fences_ns * 3)
     bench.finish_fence(FenceOutcome.UNKNOWN)
+    return bench.state
+
+
+def witnessed_fencing() -> State:
+    """The witnesses chose this node, and the power-off is ordered."""
+    bench = standby(witnessed=True)
+    bench.pass_time(450 * MS)
+    bench.answer_evidence(consent=Consent.WON)
+    bench.pass_time(600 * MS)
+    bench.in_pair(Fencing)
     return bench.state
 
 
@@ -93,7 +105,7 @@ def abstract(state: State) -> Hashable:
     """What is left of a state without times, counters, attempts, and what its phases do not ask."""
     now_ns, timing = state.now_ns, state.settings.timing
     return (
-        state.settings.me,
+        (state.settings.me, state.settings.witnessed),
         timing.lone_start_after_ns,
         _pair(state.pair, now_ns),
         tuple(_group(group.phase, now_ns) for group in state.groups),

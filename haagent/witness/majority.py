@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counts votes. No clock, no socket: what a takeover depends on can be read here in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from haagent.core.events import Consent
+from haagent.witness import WitnessState, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One vote, and how it counts."""
+
+    word: Word
+    chooses: bool
+    ignored: bool
+    """Left out of the count if it is silent."""
+
+
+def exclusive(choosing: Sequence[bool]) -> bool:
+    """Whether two nodes can never have a majority each, by what of the witnesses choose.
+
+    Those that do not choose may agree to both nodes, those that do are shared out between them.
+    """
+    choosers = sum(choosing)
+    others = len(choosing) - choosers
+    return bool(choosers) and others + choosers // 2 < len(choosing) // 2 + 1
+
+
+def count(ballots: Sequence[Ballot]) -> Consent:
+    """What a majority of these says; not empty."""
+    counted = [one for one in ballots if not (one.ignored and one.word is Word.SILENT)]
+    needed = len(counted) // 2 + 1
+    agree = sum(one.word is Word.YES for one in counted)
+    if not counted:
+        return Consent.AGREED
+    if agree >= needed:
+        whole = len(counted) == len(ballots)
+        chosen = whole and exclusive([one.chooses for one in ballots])
+        return Consent.WON if chosen else Consent.AGREED
+    silent = sum(one.word is Word.SILENT for one in counted)
+    return Consent.UNREACHABLE if agree + silent >= needed else Consent.REFUSED
+
+
+def bars(witnesses: Sequence[WitnessState]) -> bool:
+    """Whether too few are there now for any takeover to be agreed to."""
+    if not witnesses:
+        return False
+    # What they would say to a claim is not known before it is made: who is there agrees.
+    words = [Word.SILENT if one.word in {"", Word.SILENT} else Word.YES for one in witnesses]
+    ballots = [
+        Ballot(word, one.chooses, one.ignored) for word, one in zip(words, witnesses, strict=True)
+    ]
+    return count(ballots) is Consent.UNREACHABLE

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Asks all witnesses of a pair at once, and keeps what they said last for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from haagent.bugs import die_of_bugs
+from haagent.core.events import Consent
+from haagent.core.phases import Active
+from haagent.core.state import State
+from haagent.witness import Seat, Vote, Witness, WitnessState, Word, keeps_claim
+from haagent.witness.majority import Ballot, count
+
+LOOK_EVERY_S = 5.0
+"""A witness that is lost shows in `status` after so long, and costs next to nothing till then."""
+BACK_OFF_NS = 3_000_000_000
+"""Each node may hold half of the votes: then the second node leaves them to the first so long."""
+
+log = structlog.get_logger()
+
+
+class Panel:
+    """The witnesses as the agent uses them.
+
+    Args:
+        seats: All of them; none is a panel that is never asked.
+        second: This is the second node of the configuration.
+    """
+
+    def __init__(self, seats: Sequence[Seat], *, second: bool) -> None:
+        self.seats = tuple(seats)
+        self.votes: dict[str, Vote] = {}
+        """What each said last, by its name."""
+        self.looked_ns: int | None = None
+        """When the last round of questions ended, monotonic."""
+        self._second = second
+        self._back_off_ns = 0
+        self._claimed = False
+        self._held: dict[int, int] = {}
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._claiming = asyncio.Lock()
+
+    def start(self) -> None:
+        """Look after the witnesses from now on.
+
+        Raises:
+            EdgeError: not permitted to open raw sockets.
+        """
+        for seat in self.seats:
+            seat.witness.open()
+        if self.seats:
+            self._spawn(self._look_after())
+
+    def states(self) -> list[WitnessState]:
+        """What each said last."""
+        unasked = "not asked yet"
+        return [
+            WitnessState(
+                seat.name,
+                seat.kind,
+                vote.word.value if vote else "",
+                vote.detail if vote else unasked,
+                seat.ignored,
+                seat.witness.chooses,
+            )
+            for seat in self.seats
+            for vote in (self.votes.get(seat.name),)
+        ]
+
+    async def close(self) -> None:
+        """Give back what was given, as far as that is quick, and ask no more."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._claimed:
+            await self._release()
+        for seat in self.seats:
+            seat.witness.close()
+
+    async def claim(self, terms: tuple[int, ...]) -> Consent:
+        """Ask for the witnesses' consent to a takeover; never raises.
+
+        Args:
+            terms: The highest term known here of each group; () when nothing would be gained.
+        """
+        if not self.seats or not terms:
+            return Consent.UNASKED
+        async with self._claiming:
+            if time.monotonic_ns() < self._back_off_ns:
+                return Consent.REFUSED
+            self._claimed = True
+            votes = await self._ask(lambda witness: witness.claim(terms))
+            consent = self._count(votes)
+            if consent is Consent.REFUSED:
+                # What we hold without a majority must not keep the other node from one.
+                await self._release()
+                split = any(
+                    vote.word is Word.YES and seat.witness.chooses
+                    for seat, vote in zip(self.seats, votes, strict=True)
+                )
+                if split and self._second:
+                    self._back_off_ns = time.monotonic_ns() + BACK_OFF_NS
+            return consent
+
+    def observe(self, before: State, state: State) -> None:
+        """After each step of the core: consent that is not needed any more is given back."""
+        if not self.seats or (before.pair is state.pair and before.groups is state.groups):
+            return
+        held = {
+            index: group.phase.term
+            for index, group in enumerate(state.groups)
+            if isinstance(group.phase, Active)
+        }
+        if held != self._held:
+            self._held = held
+            self._news.set()
+        if keeps_claim(before.pair) and not keeps_claim(state.pair):
+            # A claim that is on its way has its turn first.
+            self._spawn(self._give_back())
+
+    async def _give_back(self) -> None:
+        async with self._claiming:
+            if self._claimed:
+                await self._release()
+
+    async def _release(self) -> None:
+        self._claimed = False
+        await asyncio.gather(*(seat.witness.release() for seat in self.seats))
+
+    async def _look_after(self) -> None:
+        while True:
+            self._news.clear()
+            self._count(await self._ask(lambda witness: witness.look(self._held)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+
+    async def _ask(self, question: Callable[[Witness], Coroutine[Any, Any, Vote]]) -> list[Vote]:
+        """The same question to all of them, each within its own limit."""
+        return await asyncio.gather(*(self._ask_one(seat, question) for seat in self.seats))
+
+    async def _ask_one(
+        self, seat: Seat, question: Callable[[Witness], Coroutine[Any, Any, Vote]]
+    ) -> Vote:
+        try:
+            async with asyncio.timeout(seat.limit_s):
+                return await question(seat.witness)
+        except TimeoutError:
+            return Vote(Word.SILENT, f"no answer within {seat.limit_s:g} s")
+
+    def _count(self, votes: Sequence[Vote]) -> Consent:
+        for seat, vote in zip(self.seats, votes, strict=True):
+            before = self.votes.get(seat.name)
+            if before is None or before.word is not vote.word:
+                log.info("witness.said", witness=seat.name, word=vote.word.value, why=vote.detail)
+            self.votes[seat.name] = vote
+        self.looked_ns = time.monotonic_ns()
+        return count(
+            [
+                Ballot(vote.word, seat.witness.chooses, seat.ignored)
+                for seat, vote in zip(self.seats, votes, strict=True)
+            ]
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(die_of_bugs)
