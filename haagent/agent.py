@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import structlog
 
-from haagent import host
+from haagent import host, release
 from haagent.config import Configuration
 from haagent.control import ControlServer
 from haagent.core.effects import Beat, Effect, Exit, Reply
@@ -59,7 +59,9 @@ class Agent:
     """One node's agent: owns the state, and hands each effect to the edge that it is for."""
 
     def __init__(self, configuration: Configuration, read: Callable[[], Configuration]) -> None:
-        identified = replace(configuration.pair, host_identity=host.system_uuid())
+        identified = replace(
+            configuration.pair, host_identity=host.system_uuid(), release=release.packed()
+        )
         self._configuration = configuration = replace(configuration, pair=identified)
         self._cluster = cluster_id(configuration.cluster)
         self._incarnation = secrets.randbits(63) + 1
@@ -333,7 +335,8 @@ class Agent:
                 self._take(LinkChanged(index, now.up and now.carrier))
 
     def _adopt(self, new: Configuration) -> None:
-        pair = replace(new.pair, host_identity=self._configuration.pair.host_identity)
+        now = self._configuration.pair
+        pair = replace(new.pair, host_identity=now.host_identity, release=now.release)
         self._configuration = self._report.configuration = replace(new, pair=pair)
         self._take(Reconfigured(pair))
 

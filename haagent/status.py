@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fencing.readiness import Readiness
-from haagent import __version__
+from haagent import __version__, release
 from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
@@ -180,6 +180,8 @@ def _peer(sources: Sources) -> dict[str, Any]:
         "hears_us": None if view is None else peer_hears_us(state),
         "silent_ms": silence_ns(state, now_ns) / 1e6,
         "stall_ms": None if view is None else view.body.stall_ms,
+        "version": None if view is None else release.unpacked(view.body.release),
+        "configuration_agrees": None if view is None else configuration_agrees(state),
         "blocked": [_reason(reason) for reason in blocked],
     }
 

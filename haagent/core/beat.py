@@ -91,6 +91,7 @@ def body(state: State, now_ns: int) -> Body:
         configuration_hash=state.settings.configuration_hash,
         links=tuple(_link(link, now_ns) for link in state.links),
         groups=tuple(_group(state, group) for group in state.groups),
+        release=state.settings.release,
     )
 
 

@@ -77,6 +77,8 @@ class PairSettings:
     """There are witnesses, without whose consent nobody is shot (S2 e)."""
     host_identity: bytes = bytes(16)
     """The system UUID of this machine (SMBIOS), zero when it is unknown."""
+    release: int = 0
+    """Of this software, for the peer's operators to compare."""
 
     @property
     def peer(self) -> int:

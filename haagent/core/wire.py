@@ -20,9 +20,10 @@ everything before it.
     48     4    version of the standing orders (maintenance, standby, stopped, frozen)
     52     16   host identity (system UUID), zero when unknown
     68     16   configuration hash
-    84     1    number of links L
-    85     1    number of groups G
-    86     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
+    84     4    release of the sender's software: major (1), minor (1), patch (2)
+    88     1    number of links L
+    89     1    number of groups G
+    90     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
     ...    per group: name length (1), name, role (1), flags (1: 1 promotable, 2 switchover,
            4 stopped, 8 frozen by an operator),
            reason for not promotable (1), term (8), term last held (8),
@@ -53,7 +54,7 @@ VERSION = 1
 
 _MAGIC = b"HAAG"
 _HEADER = struct.Struct("!4sBBBBQQ8s")
-_FIXED = struct.Struct("!QHHII16s16sBB")
+_FIXED = struct.Struct("!QHHII16s16sIBB")
 _LINK = struct.Struct("!QH")
 _GROUP = struct.Struct("!BBBQQQQQq")
 _MAC_BYTES = 32
@@ -159,6 +160,8 @@ class Body:
     configuration_hash: bytes
     links: tuple[LinkReport, ...]
     groups: tuple[GroupReport, ...]
+    release: int = 0
+    """Of the software, packed as on the wire; decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,7 @@ def encode_body(body: Body) -> bytes:
         body.orders_version,
         body.host_identity,
         body.configuration_hash,
+        body.release,
         len(body.links),
         len(body.groups),
     )
@@ -302,7 +306,8 @@ def _decode_body(content: bytes) -> Body:
     """
     try:
         fixed = _FIXED.unpack_from(content)
-        echo, stall_ms, flags, pausing_ms, version, identity, configuration, links, groups = fixed
+        echo, stall_ms, flags, pausing_ms, version, identity, configuration, *counted = fixed
+        release, links, groups = counted
         if links > LINKS_MAX or groups > GROUPS_MAX or flags & ~_BODY_FLAGS:
             raise DecodeError(Refusal.MALFORMED)
         at = _FIXED.size
@@ -331,6 +336,7 @@ def _decode_body(content: bytes) -> Body:
         configuration_hash=configuration,
         links=tuple(link_reports),
         groups=tuple(group_reports),
+        release=release,
     )
 
 

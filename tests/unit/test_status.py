@@ -152,3 +152,15 @@ def test_witnesses() -> None:
     assert alarm["text"].endswith("it is left out of the count")
     holder = status(settled(active(witnessed=True)), witnesses=[lost])
     assert holder["takeover"]["possible"]
+
+
+def test_what_the_peer_runs() -> None:
+    """The peer's frames tell its version, and whether it has the same configuration."""
+    bench = settled(standby())
+    says_active = says(Role.ACTIVE, term=1, held_term=1)
+    bench.hear(says_active, release=0x02010003)
+    peer = status(bench)["peer_state"]
+    assert (peer["version"], peer["configuration_agrees"]) == ("2.1.3", True)
+    bench.hear(says_active, configuration_hash=b"x" * 16)
+    peer = status(bench)["peer_state"]
+    assert (peer["version"], peer["configuration_agrees"]) == ("", False)

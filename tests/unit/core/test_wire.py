@@ -62,6 +62,7 @@ BODIES = st.builds(
     configuration_hash=st.binary(min_size=16, max_size=16),
     links=st.lists(st.builds(LinkReport, U64, U16), max_size=LINKS_MAX).map(tuple),
     groups=st.lists(GROUP_REPORTS, max_size=GROUPS_MAX).map(tuple),
+    release=U32,
 )
 FRAMES = st.builds(
     Frame,
@@ -89,6 +90,7 @@ PLAIN = Frame(
         configuration_hash=b"h" * 16,
         links=(LinkReport(4, 12),),
         groups=(GroupReport("web", Role.ACTIVE, True, 0, 7, 7, 0, 0, 0, False),),  # noqa: FBT003
+        release=0x01020003,
     ),
 )
 
@@ -170,7 +172,7 @@ def test_truncation(frame: Frame, data: st.DataObject) -> None:
 
 def test_authenticated_before_parsed() -> None:
     """A forged frame with a malformed body is FORGED: its body was never looked at."""
-    malformed = patched(84, b"\xff")
+    malformed = patched(88, b"\xff")
     assert refusal(malformed) is Refusal.MALFORMED
     assert refusal(malformed[:-1] + bytes([malformed[-1] ^ 1])) is Refusal.FORGED
 
@@ -188,7 +190,7 @@ def test_authenticated_before_sender_and_cluster() -> None:
     [
         pytest.param(bytes(FRAME_BYTES_MAX + 1), Refusal.TOO_LONG, id="too-long"),
         pytest.param(b"", Refusal.TOO_SHORT, id="empty"),
-        pytest.param(to_bytes(PLAIN)[:117], Refusal.TOO_SHORT, id="too-short"),
+        pytest.param(to_bytes(PLAIN)[:121], Refusal.TOO_SHORT, id="too-short"),
         pytest.param(patched(0, b"XAAG"), Refusal.NOT_OURS, id="magic"),
         pytest.param(patched(4, b"\x02"), Refusal.VERSION, id="version"),
         pytest.param(patched(5, b"\x09"), Refusal.UNKNOWN_KEY, id="key"),
@@ -198,16 +200,16 @@ def test_authenticated_before_sender_and_cluster() -> None:
         pytest.param(patched(6, b"\x02"), Refusal.MALFORMED, id="third-node"),
         pytest.param(patched(8, bytes(8)), Refusal.MALFORMED, id="no-incarnation"),
         pytest.param(patched(42, b"\x00\x20"), Refusal.MALFORMED, id="unknown-flag"),
-        pytest.param(patched(84, b"\x09"), Refusal.MALFORMED, id="too-many-links"),
-        pytest.param(patched(85, b"\x09"), Refusal.MALFORMED, id="too-many-groups"),
-        pytest.param(patched(84, b"\x08"), Refusal.MALFORMED, id="links-beyond-the-end"),
-        pytest.param(patched(85, b"\x02"), Refusal.MALFORMED, id="groups-beyond-the-end"),
-        pytest.param(patched(85, b"\x00"), Refusal.MALFORMED, id="bytes-left-over"),
-        pytest.param(patched(96, b"\x21"), Refusal.MALFORMED, id="name-too-long"),
-        pytest.param(patched(96, b"\x20"), Refusal.MALFORMED, id="name-beyond-the-end"),
-        pytest.param(patched(97, b"\xff"), Refusal.MALFORMED, id="name-not-utf8"),
-        pytest.param(patched(100, b"\x63"), Refusal.MALFORMED, id="unknown-role"),
-        pytest.param(patched(101, b"\x10"), Refusal.MALFORMED, id="unknown-group-flag"),
+        pytest.param(patched(88, b"\x09"), Refusal.MALFORMED, id="too-many-links"),
+        pytest.param(patched(89, b"\x09"), Refusal.MALFORMED, id="too-many-groups"),
+        pytest.param(patched(88, b"\x08"), Refusal.MALFORMED, id="links-beyond-the-end"),
+        pytest.param(patched(89, b"\x02"), Refusal.MALFORMED, id="groups-beyond-the-end"),
+        pytest.param(patched(89, b"\x00"), Refusal.MALFORMED, id="bytes-left-over"),
+        pytest.param(patched(100, b"\x21"), Refusal.MALFORMED, id="name-too-long"),
+        pytest.param(patched(100, b"\x20"), Refusal.MALFORMED, id="name-beyond-the-end"),
+        pytest.param(patched(101, b"\xff"), Refusal.MALFORMED, id="name-not-utf8"),
+        pytest.param(patched(104, b"\x63"), Refusal.MALFORMED, id="unknown-role"),
+        pytest.param(patched(105, b"\x10"), Refusal.MALFORMED, id="unknown-group-flag"),
     ],
 )
 def test_each_refusal(data: bytes, expected: Refusal) -> None:
@@ -259,9 +261,9 @@ def test_layout() -> None:
     data = to_bytes(PLAIN)
     assert struct.unpack_from("!4sBBBBQQ8s", data) == (b"HAAG", 1, 1, 1, 0, 77, 5, CLUSTER)
     assert struct.unpack_from("!QH", data, 32) == (66, 3)
-    assert data[68:84] == b"h" * 16
-    assert struct.unpack_from("!QH", data, 86) == (4, 12)
-    assert data[96:100] == b"\x03web"
+    assert data[68:88] == b"h" * 16 + b"\x01\x02\x00\x03"
+    assert struct.unpack_from("!QH", data, 90) == (4, 12)
+    assert data[100:104] == b"\x03web"
 
 
 def test_holding_roles() -> None:
