@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hil.network import DIRECT
 from hil.pair import NODES, ports
 from hil.processes import ROOT
 
@@ -20,6 +19,8 @@ UP = "up"
 CONFIGURATION = "/etc/haagent/haagent.toml"
 _LIBRARY = Path("usr/local/lib/bench")
 _SERVICE_MODULES = ("hil/__init__.py", "hil/node_init.py", "hil/qemu/__init__.py")
+
+_ONLINE = "systemd-networkd-wait-online"
 
 _FILES = {
     "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
@@ -39,14 +40,18 @@ _FILES = {
     f"etc/systemd/system/{SERVICE_UNIT}": "[Unit]\nDescription=The service of the bench\n"
     "[Service]\nType=notify\nEnvironment=PYTHONPATH=/usr/local/lib/bench\n"
     "ExecStart=/usr/bin/python3 -m hil.qemu.service\n",
+    # Waits for all networks, and a direct cable has no carrier while the peer is off.
+    f"etc/systemd/system/{_ONLINE}.service.d/bench.conf": "[Service]\nExecStart=\n"
+    f"ExecStart=/lib/systemd/{_ONLINE} --timeout=0\n",
+    # On most servers some service or other wants network-online.target.
     "etc/systemd/system/bench-up.service": "[Unit]\nDescription=Tell the bench\n"
-    "After=multi-user.target ssh.service\n[Service]\nType=oneshot\n"
+    "Wants=network-online.target\nAfter=multi-user.target ssh.service\n[Service]\nType=oneshot\n"
     f"ExecStart=/bin/sh -c 'echo {UP} >/dev/ttyS1'\n",
 }
 _WANTED = {
     "multi-user.target.wants/systemd-networkd.service": "/lib/systemd/system/",
     "multi-user.target.wants/bench-up.service": "/etc/systemd/system/",
-    "network-online.target.wants/systemd-networkd-wait-online.service": "/lib/systemd/system/",
+    f"network-online.target.wants/{_ONLINE}.service": "/lib/systemd/system/",
 }
 
 
@@ -57,12 +62,9 @@ def furnish(root: Path, *, public_key: str) -> None:
     for node in NODES:
         for port in ports(node):
             addresses = "".join(f"Address={address}\n" for address in port.addresses)
-            # A direct cable has no carrier while the peer is off: nobody is to wait for it at boot.
-            needed = "no" if port.wire in DIRECT else "yes"
             _write(
                 root / f"etc/systemd/network/10-{node}-{port.wire}.network",
-                f"[Match]\nMACAddress={port.mac}\n[Link]\nRequiredForOnline={needed}\n"
-                f"[Network]\n{addresses}"
+                f"[Match]\nMACAddress={port.mac}\n[Network]\n{addresses}"
                 "IPv6AcceptRA=no\nLinkLocalAddressing=no\nIPv6DuplicateAddressDetection=0\n",
             )
     for link, place in _WANTED.items():

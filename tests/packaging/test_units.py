@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
         path.chmod(0o755)
     units = tmp_path / "usr/lib/systemd/system"
     units.mkdir(parents=True)
-    for name in ("sysinit", "basic", "shutdown", "network-online", "multi-user"):
+    for name in ("sysinit", "basic", "shutdown", "multi-user"):
         (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
     return tmp_path
 
@@ -95,6 +95,14 @@ def test_services_inherit_nothing_that_they_miss() -> None:
     assert re.search(mounts, text, re.MULTILINE) is None
     for capability in ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_CHOWN", "CAP_SYS_MODULE", "CAP_KILL"):
         assert capability not in text
+
+
+def test_unit_waits_for_no_carrier_and_ends_before_the_network() -> None:
+    """A direct cable to a peer that is off holds nothing up; a hand-over at the end has its LAN."""
+    lines = UNIT.read_text().splitlines()
+    ordered = " ".join(line for line in lines if line.startswith(("After=", "Wants=", "Requires=")))
+    assert "network-online.target" not in ordered
+    assert "After=network.target" in ordered
 
 
 def test_install_lays_for_its_own_environment_and_takes_away(tmp_path: Path) -> None:
