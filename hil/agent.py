@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
-    from hil.machine import Machine
+    from hil.pairs import Server
 
 ASK_EVERY_S = 0.05
 ANSWER_LIMIT_S = 10.0
@@ -30,7 +30,7 @@ Status = dict[str, Any]
 class Agent:
     """The agent of one machine, as its operator sees it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Server) -> None:
         self._machine = machine
 
     @contextmanager

@@ -103,6 +103,11 @@ class Lab:
         if self.options.databases:
             database.furnish(self.directory, list(self.machines.values()))
 
+    @property
+    def group(self) -> str:
+        """Name of the group that serves the client."""
+        return self.options.group
+
     def observe(self, address: str) -> Observer:
         """Have somebody watch who answers for an address of the LAN, from the first call on."""
         if address not in self._observers:

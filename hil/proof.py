@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from hil.watch import TAKEOVER_LIMIT_S, orders, power_entry
@@ -11,9 +12,12 @@ if TYPE_CHECKING:
     from hil.http_client import HttpClient
     from hil.lab import Lab
     from hil.machine import Machine
+    from hil.pairs import Pair, S
 
 
-def taken_over(lab: Lab, lost: Machine, gains: Machine, fault_ns: int) -> int:
+def taken_over(
+    lab: Pair[S], lost: S, gains: S, fault_ns: int, *, limit_s: float = TAKEOVER_LIMIT_S
+) -> int:
     """Wait for a takeover after a fence and check it; return when it was first seen (ns).
 
     S1: once the new holder was seen, nobody else answered for the address. S2: before that, the
@@ -22,7 +26,7 @@ def taken_over(lab: Lab, lost: Machine, gains: Machine, fault_ns: int) -> int:
     Raises:
         AssertionError: One of these did not hold, or there was no takeover.
     """
-    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=gains.name)
+    served = lab.client.wait_served(limit_s, after_ns=fault_ns, by=gains.name)
     seen = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
     first_ns = min(int(seen["at_ns"]), int(served["at_ns"]))
     was_off = power_entry(lab, lost, fault_ns, what="power", state="off")
@@ -36,7 +40,7 @@ def taken_over(lab: Lab, lost: Machine, gains: Machine, fault_ns: int) -> int:
     return first_ns
 
 
-def held_alone(lab: Lab, holder: Machine, after_ns: int) -> None:
+def held_alone(lab: Pair[S], holder: S, after_ns: int) -> None:
     """Check that only one machine answered for the address after a time, and it did answer.
 
     Raises:
@@ -53,7 +57,7 @@ def held_alone(lab: Lab, holder: Machine, after_ns: int) -> None:
     assert nodes <= {holder.name}, f"the client was served by {nodes}"
 
 
-def undisturbed(lab: Lab, active: Machine, after_ns: int, *, gap_ms_max: float) -> None:
+def undisturbed(lab: Pair[S], active: S, after_ns: int, *, gap_ms_max: float) -> None:
     """Check that since a time nobody was shot, the address stayed and the client was served.
 
     Args:
@@ -68,7 +72,8 @@ def undisturbed(lab: Lab, active: Machine, after_ns: int, *, gap_ms_max: float) 
     shots = orders(lab, after_ns)
     assert not shots, f"somebody was shot: {shots}"
     held_alone(lab, active, after_ns)
-    lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=after_ns, by=active.name)
+    # A gap has an end: whoever stands still just now is to be seen, too.
+    lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=time.monotonic_ns(), by=active.name)
     gap_ms = lab.client.outage_ms(after_ns)
     assert gap_ms < gap_ms_max, f"the client was not served for {gap_ms:.0f} ms"
 

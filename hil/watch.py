@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hil.agent import GROUP, Agent, role, takeover_possible
 
 if TYPE_CHECKING:
-    from hil.lab import Lab
     from hil.machine import Machine
+    from hil.pairs import Pair, S, Server
     from hil.record import Entry
 
 READY_LIMIT_S = 30.0
@@ -20,21 +20,21 @@ TAKEOVER_LIMIT_S = 20.0
 """For a takeover that must come; the pair's own times are about a tenth of it."""
 
 
-def ready(lab: Lab) -> tuple[Machine, Machine]:
+def ready(lab: Pair[S], *, limit_s: float = READY_LIMIT_S) -> tuple[S, S]:
     """Wait until one node serves and the other could take over; return both, in this order.
 
     Raises:
         NotSeenError: It does not come to that.
     """
-    answer = lab.client.wait_served(READY_LIMIT_S, after_ns=time.monotonic_ns())
+    answer = lab.client.wait_served(limit_s, after_ns=time.monotonic_ns())
     active = lab.machines[answer["node"]]
     standby = lab.other(active)
     for machine, wanted in ((active, "active"), (standby, "standby")):
         Agent(machine).wait(
             lambda s, wanted=wanted: (  # type: ignore[misc]
-                role(s, lab.options.group) == wanted and takeover_possible(s)
+                role(s, lab.group) == wanted and takeover_possible(s)
             ),
-            READY_LIMIT_S,
+            limit_s,
             f"{wanted}, takeover possible",
         )
     return active, standby
@@ -52,7 +52,7 @@ def forget_failures(machine: Machine) -> None:
         machine.start_agent()
 
 
-def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S, group: str = GROUP) -> None:
+def wait_standby(machine: Server, limit_s: float = READY_LIMIT_S, group: str = GROUP) -> None:
     """Wait until a machine's agent says that it is standby and hears its peer.
 
     Raises:
@@ -65,7 +65,7 @@ def wait_standby(machine: Machine, limit_s: float = READY_LIMIT_S, group: str = 
     )
 
 
-def wait_powered(lab: Lab, machine: Machine, after_ns: int) -> Entry:
+def wait_powered(lab: Pair[S], machine: S, after_ns: int) -> Entry:
     """Return when a machine was switched on after a time.
 
     Raises:
@@ -79,7 +79,7 @@ def wait_powered(lab: Lab, machine: Machine, after_ns: int) -> Entry:
     )
 
 
-def power_entry(lab: Lab, machine: Machine, after_ns: int, **wanted: str) -> Entry | None:
+def power_entry(lab: Pair[S], machine: S, after_ns: int, **wanted: str) -> Entry | None:
     """The first entry of the power record of a machine after a time with these values."""
     for entry in lab.power.since(after_ns):
         if entry["node"] == machine.name and wanted.items() <= entry.items():
@@ -87,7 +87,7 @@ def power_entry(lab: Lab, machine: Machine, after_ns: int, **wanted: str) -> Ent
     return None
 
 
-def orders(lab: Lab, after_ns: int, machine: Machine | None = None) -> list[tuple[str, str]]:
+def orders(lab: Pair[S], after_ns: int, machine: S | None = None) -> list[tuple[str, str]]:
     """Every order a BMC was given after a time: node and order; of one machine, if named."""
     return [
         (entry["node"], entry["order"])

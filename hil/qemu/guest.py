@@ -19,7 +19,7 @@ from hil.qemu.furniture import UP
 from hil.qemu.hardware import Server
 from hil.qemu.qmp import Qmp, QmpError
 from hil.qemu.ssh import Ssh
-from hil.record import Entry, Record
+from hil.record import Entry, NotSeenError, Record
 
 BOOT_LIMIT_S = 300.0
 """20 s on two idle processors in software, a minute when they are busy."""
@@ -174,8 +174,13 @@ class Guest:
         return up
 
     def path(self, inside: str) -> Path:
-        """Where the door of its agent is found on this side; it has no other files to show."""
+        """Where the door of its agent is found on this side, while one can log in there.
+
+        It has no other files to show.
+        """
         assert inside.endswith("control.sock"), inside
+        with suppress(NotSeenError):  # then nobody answers at that door
+            self.ssh.connected()
         return self.ssh.control_socket
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hil.agent import GROUP
 from hil.bmc import IpmiSim
 from hil.client import Client
 from hil.namespaces import inside
@@ -62,6 +63,7 @@ class VirtualLab:
             furnish: Gives a server its disk; by default what the image holds.
         """
         self.image = image
+        self.group = GROUP
         self._furnish = furnish or (lambda guest: guest.make_disk(image.disk, "raw"))
         self._stack = ExitStack()
         self._retired = False

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hil.agent import Agent
 from hil.pair import NODES
 from hil.pdu.terminal import LineFaults
 from hil.power import Behaviour, Fault
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import RETURN_LIMIT_S, agent_of, ready
+from hil.qemu.proof import RETURN_LIMIT_S, ready
 from hil.qemu.qmp import QmpError
 from hil.qemu.supplies import OUTLETS
 from hil.record import NotSeenError
@@ -121,7 +122,7 @@ def mend(lab: VirtualLab) -> tuple[Guest, Guest]:
 def _lives(guest: Guest) -> bool:
     """Whether its agent, or at least its shell, answers."""
     try:
-        agent_of(guest).wait(lambda _: True, SIGN_OF_LIFE_LIMIT_S, "an answer")
+        Agent(guest).wait(lambda _: True, SIGN_OF_LIFE_LIMIT_S, "an answer")
     except NotSeenError:
         return False
     return True
@@ -130,7 +131,7 @@ def _lives(guest: Guest) -> bool:
 def two_at_once(lab: VirtualLab, after_ns: int = 0) -> list[str]:
     """S1: everybody who was seen with the address while another one had it.
 
-    An address that goes from one to the other and back within a second was at both.
+    An address that goes from one to the other and back within three seconds was at both.
     """
     found: list[str] = []
     seen = lab.observer.sightings(after_ns)
@@ -144,5 +145,6 @@ def two_at_once(lab: VirtualLab, after_ns: int = 0) -> list[str]:
     return found
 
 
-_AT_ONCE_NS = 1_000_000_000
-"""No order, stop, start and order back is so quick."""
+_AT_ONCE_NS = 3_000_000_000
+"""`dead_after` here: by a fence it takes longer, and the clients' network, by which a node hands
+over, counts as lost after a second and as back after another one, before the stop and the start."""

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 
+from hil.proof import held_alone
 from hil.qemu.image import image
 from hil.qemu.mishaps import draw, mend, strike, two_at_once
-from hil.qemu.proof import held_alone, ready
+from hil.qemu.proof import ready
 from hil.qemu.saved import resumed
 from hil.qemu.shell import EXIT_NOT_ROOT, leave_in_order
 from hil.record import NotSeenError

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 
 from hil.namespaces import Namespace, ip, nft
-from hil.network import DIRECT, Network, Port
+from hil.network import DIRECT, HEARTBEAT_PORT, Network, Port
 from hil.qemu.guest import Guest
 from hil.qemu.hardware import tap_name
 
@@ -38,7 +38,8 @@ class Wiring:
         for port in ports:
             tap = tap_name(server, port)
             lines.append(f"tuntap add dev {tap} mode tap")
-            lines.append(f"link set {tap} addrgenmode none master {port.wire} up")
+            switch = port.switch or port.wire
+            lines.append(f"link set {tap} addrgenmode none master {switch} up")
         ip(self.pid, lines)
 
     def connect(self, guest: Guest) -> None:
@@ -60,9 +61,10 @@ class Wiring:
             self._cut.add((guest.name, wire))
             self._set_carriers()
 
-    def lose_from(self, guest: Guest, wire: str) -> None:
+    def lose_from(self, guest: Guest, wire: str, *, heartbeat_only: bool = False) -> None:
         """Lose silently what a server sends on a wire; it goes on receiving."""
-        self._drop(f'add rule bridge cables from iifname "{guest.name}-{wire}" drop')
+        what = f" ip protocol udp udp dport {HEARTBEAT_PORT}" if heartbeat_only else ""
+        self._drop(f'add rule bridge cables from iifname "{guest.name}-{wire}"{what} drop')
 
     def lose_to(self, guest: Guest, wire: str) -> None:
         """Lose silently what is sent to a server on a wire."""

@@ -8,17 +8,13 @@ import time
 
 import pytest
 
-from hil.agent import alarms, link_state, role
+from hil.agent import Agent, alarms, blocked, link_state, role
+from hil.pair import bmc_address
+from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import (
-    TAKEOVER_LIMIT_S,
-    agent_of,
-    held_alone,
-    shots,
-    taken_over,
-    undisturbed,
-)
+from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over
 from hil.trials.conftest import Roles
+from hil.watch import orders
 
 QUIET_S = 8.0
 """For what must not happen: longer than dead_after and a fence together."""
@@ -37,7 +33,7 @@ def test_lost_heartbeat_cable_is_told_and_changes_nothing(lab: VirtualLab, roles
     active, standby = roles
     fault_ns = time.monotonic_ns()
     lab.wiring.cut(standby, "ring")
-    agent_of(standby).wait(lambda s: link_state(s, "ring") == "down", TAKEOVER_LIMIT_S, "link down")
+    Agent(standby).wait(lambda s: link_state(s, "ring") == "down", TAKEOVER_LIMIT_S, "link down")
     rest()
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
 
@@ -50,7 +46,7 @@ def test_active_that_loses_its_lan_hands_over_without_a_shot(lab: VirtualLab, ro
     lab.wiring.cut(active, "lan")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     held_alone(lab, standby, served["at_ns"])
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
 
 
 def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: Roles) -> None:
@@ -61,7 +57,7 @@ def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: Roles) 
     lab.wiring.lose_to(active, "lan")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     held_alone(lab, standby, served["at_ns"])
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
 
 
 def test_interface_set_down_is_noticed(lab: VirtualLab, roles: Roles) -> None:
@@ -71,7 +67,7 @@ def test_interface_set_down_is_noticed(lab: VirtualLab, roles: Roles) -> None:
     active.run("ip", "link", "set", "eth0", "down")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     held_alone(lab, standby, served["at_ns"])
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
 
 
 def test_one_way_loss_on_one_link_is_an_alarm_and_nothing_else(
@@ -81,10 +77,8 @@ def test_one_way_loss_on_one_link_is_an_alarm_and_nothing_else(
     active, standby = roles
     fault_ns = time.monotonic_ns()
     lab.wiring.lose_from(standby, "ring")
-    agent_of(standby).wait(
-        lambda s: link_state(s, "ring") != "up", TAKEOVER_LIMIT_S, "link degraded"
-    )
-    assert alarms(agent_of(standby).ask("status")["data"])
+    Agent(standby).wait(lambda s: link_state(s, "ring") != "up", TAKEOVER_LIMIT_S, "link degraded")
+    assert alarms(Agent(standby).ask("status")["data"])
     rest()
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
 
@@ -99,9 +93,9 @@ def test_a_third_of_all_frames_lost_changes_nothing(lab: VirtualLab, roles: Role
             guest.run("tc", "qdisc", "replace", "dev", port.interface, "root", *netem)
     rest()
     rest()
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
-    status = agent_of(standby).ask("status")["data"]
+    status = Agent(standby).ask("status")["data"]
     assert role(status) == "standby"
 
 
@@ -123,4 +117,51 @@ def test_standby_cut_off_from_all_shoots_nobody(lab: VirtualLab, roles: Roles) -
     lab.wiring.cut(standby, "lan")
     lab.wiring.cut(standby, "ring")
     rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+
+
+def test_active_that_is_not_heard_is_fenced(lab: VirtualLab, roles: Roles) -> None:
+    """S1, S9: one-way loss on every wire: an active that hears all and is not heard is shot."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    for wire in ("lan", "ring"):
+        lab.wiring.lose_from(active, wire, heartbeat_only=True)
+    taken_over(lab, active, standby, fault_ns)
+
+
+def test_standby_that_is_not_heard_is_left_alone(lab: VirtualLab, roles: Roles) -> None:
+    """S9: one-way loss on every wire the other way round: told, and nobody is shot."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    for wire in ("lan", "ring"):
+        lab.wiring.lose_from(standby, wire, heartbeat_only=True)
+    Agent(active).wait(lambda s: s["peer_state"]["phase"] == "silent", TAKEOVER_LIMIT_S, "silence")
+    assert alarms(Agent(standby).ask("status")["data"])
+    rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+
+
+def test_all_heartbeats_and_all_fences_cut_leave_the_active_alone(
+    lab: VirtualLab, roles: Roles
+) -> None:
+    """S2, S3: the standby hears nothing and reaches no BMC and no PDU: it takes nothing."""
+    active, standby = roles
+    fault_ns = time.monotonic_ns()
+    lab.wiring.network.lose_to(bmc_address(active.name))
+    lab.supplies[active.name].pdu.line.deaf = True
+    for guest in roles:
+        for wire in ("lan", "ring"):
+            lab.wiring.lose_from(guest, wire, heartbeat_only=True)
+    Agent(standby).wait(
+        lambda s: "fence_unconfirmed" in blocked(s), TAKEOVER_LIMIT_S, "fence unconfirmed"
+    )
+    rest()
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+    lab.wiring.heal()
+    Agent(standby).wait(
+        lambda s: s["peer_state"]["phase"] == "alive", TAKEOVER_LIMIT_S, "the peer heard again"
+    )
+    lab.wiring.network.heal()
+    lab.supplies[active.name].pdu.line.deaf = False
+    assert ready(lab) == roles
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)

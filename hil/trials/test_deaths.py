@@ -8,19 +8,13 @@ import time
 
 import pytest
 
-from hil.agent import blocked
+from hil.agent import Agent, blocked
 from hil.power import Behaviour, Fault
+from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import (
-    TAKEOVER_LIMIT_S,
-    agent_of,
-    held_alone,
-    shots,
-    taken_over,
-    undisturbed,
-    wait_back,
-)
+from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over, wait_back
 from hil.trials.conftest import Roles
+from hil.watch import orders
 
 QUIET_S = 5.0
 """For what must not happen: longer than dead_after, in which it would."""
@@ -55,13 +49,13 @@ def test_active_thawed_before_it_is_off_stays_the_only_one(lab: VirtualLab, role
     lab.switches[active.name].behaviour = Behaviour(Fault.ACK_ONLY)
     lab.supplies[active.name].pdu.line.deaf = True
     fault_ns = active.freeze()
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: "fence_unconfirmed" in blocked(s), TAKEOVER_LIMIT_S, "fence unconfirmed"
     )
     assert standby.mac not in lab.observer.holders(fault_ns)
     assert active.thaw()
     thawed_ns = time.monotonic_ns()
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: s["peer_state"]["phase"] == "alive", TAKEOVER_LIMIT_S, "the peer heard again"
     )
     lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=thawed_ns, by=active.name)
@@ -89,7 +83,7 @@ def test_dead_bmc_and_dead_pdu_give_no_takeover_before_the_operator_speaks(
     active, standby = roles
     lab.supplies[active.name].pdu.line.deaf = True
     fault_ns = lab.pull_cord(active.name)
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: "fence_unconfirmed" in blocked(s), TAKEOVER_LIMIT_S, "fence unconfirmed"
     )
     assert standby.mac not in lab.observer.holders(fault_ns)
@@ -122,7 +116,7 @@ def test_stuck_outlet_is_no_proof(lab: VirtualLab, roles: Roles) -> None:
     lab.bmcs[active.name].kill()
     lab.supplies[active.name].pdu.relays.stuck = frozenset({2})
     fault_ns = active.freeze()
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: "fence_unconfirmed" in blocked(s), TAKEOVER_LIMIT_S, "fence unconfirmed"
     )
     assert active.is_on
@@ -144,12 +138,12 @@ def test_short_freeze_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
     """S6: an active that stood still for less than dead_after keeps the service; nobody is shot."""
     active, standby = roles
     fault_ns = active.freeze()
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: s["peer_state"]["phase"] == "suspect", TAKEOVER_LIMIT_S, "suspicion"
     )
     assert active.thaw()
     threading.Event().wait(QUIET_S)  # nothing is to happen: no event to wait for
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
 
 
@@ -164,9 +158,7 @@ def test_frozen_standby_is_left_alone_by_the_active(lab: VirtualLab, roles: Role
     """S9: an active does not shoot a silent standby, and serves on."""
     active, standby = roles
     fault_ns = standby.freeze()
-    agent_of(active).wait(
-        lambda s: s["peer_state"]["phase"] == "silent", TAKEOVER_LIMIT_S, "silence"
-    )
+    Agent(active).wait(lambda s: s["peer_state"]["phase"] == "silent", TAKEOVER_LIMIT_S, "silence")
     threading.Event().wait(QUIET_S)  # nothing is to happen: no event to wait for
     undisturbed(lab, active, fault_ns, gap_ms_max=3000)
 
@@ -184,7 +176,7 @@ def test_shutdown_of_the_active_hands_over_and_shoots_nobody(lab: VirtualLab, ro
         what="off",
     )
     held_alone(lab, standby, lab.client.wait_served(1.0, by=standby.name)["at_ns"])
-    assert [order for _, order in shots(lab, fault_ns) if order == "power_off"] == []
+    assert [order for _, order in orders(lab, fault_ns) if order == "power_off"] == []
 
 
 def test_reboot_of_the_active_hands_over_and_it_comes_back(lab: VirtualLab, roles: Roles) -> None:
@@ -194,8 +186,6 @@ def test_reboot_of_the_active_hands_over_and_it_comes_back(lab: VirtualLab, role
     active.ssh.throw("systemctl reboot")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     active.wait_up(fault_ns)
-    agent_of(active).wait(
-        lambda s: s["peer_state"]["phase"] == "alive", TAKEOVER_LIMIT_S, "both well"
-    )
-    assert [order for _, order in shots(lab, fault_ns) if order == "power_off"] == []
+    Agent(active).wait(lambda s: s["peer_state"]["phase"] == "alive", TAKEOVER_LIMIT_S, "both well")
+    assert [order for _, order in orders(lab, fault_ns) if order == "power_off"] == []
     held_alone(lab, standby, served["at_ns"])

@@ -9,50 +9,66 @@ from collections.abc import Callable
 
 import pytest
 
+from hil.agent import Agent
 from hil.power import Behaviour, Fault
+from hil.proof import held_alone
+from hil.qemu.furniture import SERVICE_UNIT
 from hil.qemu.lab import VirtualLab
-from hil.qemu.mishaps import mend, two_at_once
-from hil.qemu.proof import (
-    RETURN_LIMIT_S,
-    TAKEOVER_LIMIT_S,
-    agent_of,
-    held_alone,
-    ready,
-    taken_over,
-)
+from hil.qemu.mishaps import two_at_once
+from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over
 from hil.qemu.soak import SETTLE_S
-from hil.record import Entry
 from hil.trials.conftest import Roles
 
-
-def _ordered(entry: Entry) -> bool:
-    return (entry["what"], entry.get("order")) == ("order", "power_off")
-
-
-def _off(entry: Entry) -> bool:
-    return (entry["what"], entry.get("state")) == ("power", "off")
-
-
-def _read_off(entry: Entry) -> bool:
-    return (entry["what"], entry.get("state")) == ("read", "off")
+Waiting = Callable[[VirtualLab, Roles, int], object]
+STARTING = "starting"
+"""What the service's unit tells the bench before it starts."""
+_SLOW_START = f"""\
+[Service]
+ExecStartPre=/bin/sh -c 'echo {STARTING} >/dev/ttyS1; sleep 3'
+"""
 
 
-@pytest.mark.parametrize("phase", [_ordered, _off, _read_off], ids=["ordered", "off", "read-off"])
+def _power(node: int, **wanted: str) -> Waiting:
+    """Waits for an entry of the record of power: of the active (0) or the standby (1)."""
+
+    def wait(lab: VirtualLab, roles: Roles, after_ns: int) -> None:
+        lab.power.wait(
+            lambda e: e["node"] == roles[node].name and wanted.items() <= e.items(),
+            TAKEOVER_LIMIT_S,
+            after_ns=after_ns,
+            what=str(wanted),
+        )
+
+    return wait
+
+
+PHASES: dict[str, Waiting] = {
+    "ordered": _power(0, what="order", order="power_off"),
+    "off": _power(0, what="power", state="off"),
+    "read-off": _power(0, what="read", state="off"),
+    "starting": _power(1, what="bell", line=STARTING),
+    "address": lambda lab, roles, after_ns: lab.observer.wait_holder(
+        roles[1].mac, TAKEOVER_LIMIT_S, after_ns=after_ns
+    ),
+    "power-back": _power(0, what="power", state="on"),
+}
+"""A takeover, from the order to the end, by what others see of it."""
+
+
+@pytest.mark.parametrize("phase", PHASES)
 def test_agent_killed_during_its_takeover_leaves_one_holder(
-    lab: VirtualLab, roles: Roles, phase: Callable[[Entry], bool]
+    lab: VirtualLab, roles: Roles, phase: str
 ) -> None:
-    """S1: the standby's agent is killed while it fences: never two; with power for both, one."""
-    active, standby = roles
-    fault_ns = active.freeze()
-    lab.power.wait(
-        lambda e: e["node"] == active.name and phase(e),
-        TAKEOVER_LIMIT_S,
-        after_ns=fault_ns,
-        what="that phase",
-    )
+    """S1: the standby's agent is killed in the midst: never two; in the end one, by itself."""
+    _, standby = roles
+    drop_in = f"/run/systemd/system/{SERVICE_UNIT}.d/slow.conf"
+    standby.ssh.run("install", "-D", "-m", "644", "/dev/stdin", drop_in, text=_SLOW_START)
+    standby.run("systemctl", "daemon-reload")
+    fault_ns = roles[0].freeze()
+    PHASES[phase](lab, roles, fault_ns)
     standby.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.service")
     threading.Event().wait(SETTLE_S)  # its next agent, or its watchdog, comes within
-    holder, _ = mend(lab)
+    holder, _ = ready(lab, limit_s=RETURN_LIMIT_S)
     held_alone(lab, holder, time.monotonic_ns())
     assert two_at_once(lab) == []
 
@@ -87,7 +103,7 @@ def test_both_lose_their_power_and_one_comes_back(lab: VirtualLab, roles: Roles)
     dark_ns = time.monotonic_ns()
     lab.power_on(standby.name)
     standby.wait_up(dark_ns)
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: "peer_never_heard" in {r["code"] for r in s["takeover"]["reasons"]},
         RETURN_LIMIT_S,
         "peer never heard",

@@ -12,11 +12,12 @@ from hil.network import VIP
 from hil.pair import BMC_USER, PASSWORD, bmc_address
 from hil.power import Behaviour, Fault
 from hil.processes import run
+from hil.proof import held_alone, undisturbed
 from hil.qemu.furniture import SERVICE_UNIT
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
-from hil.qemu.proof import TAKEOVER_LIMIT_S, held_alone, taken_over, undisturbed
+from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over
 from hil.trials.conftest import Roles
 
 

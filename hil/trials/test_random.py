@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from hil.proof import held_alone
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import draw, mend, strike, two_at_once
-from hil.qemu.proof import held_alone
 from hil.qemu.soak import SETTLE_S
 from hil.trials.conftest import Roles
 

@@ -9,9 +9,12 @@ import time
 
 import pytest
 
+from hil.agent import Agent
+from hil.proof import held_alone
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import TAKEOVER_LIMIT_S, agent_of, held_alone, shots, taken_over
+from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over
 from hil.trials.conftest import Roles
+from hil.watch import orders
 
 LOADED_S = 20.0
 """For what must not happen: many times dead_after."""
@@ -24,7 +27,7 @@ def test_full_disk_lets_nothing_start_until_there_is_room(lab: VirtualLab, roles
     active, standby = roles
     standby.run("sh", "-c", f"cat /dev/zero >{FULL}; sync; cat /dev/zero >>{FULL}", check=False)
     fault_ns = lab.power_off(active.name)
-    agent_of(standby).wait(
+    Agent(standby).wait(
         lambda s: "not_durable" in json.dumps(s), TAKEOVER_LIMIT_S, "term not durable"
     )
     assert standby.mac not in lab.observer.holders(fault_ns)
@@ -40,8 +43,24 @@ def test_busy_servers_shoot_nobody(lab: VirtualLab, roles: Roles) -> None:
         busy = "for i in 1 2 3 4 5 6 7 8; do timeout 30 sh -c 'while :; do :; done' & done; wait"
         guest.ssh.throw(busy)
     threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
+
+
+def test_disk_that_crawls_moves_nothing(lab: VirtualLab, roles: Roles) -> None:
+    """Four accesses a second are left of each disk, and a program wants all: nobody is shot."""
+    active, _ = roles
+    fault_ns = time.monotonic_ns()
+    for guest in roles:
+        limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
+        guest.qmp.order("block_set_io_throttle", device="virtio0", iops=DISK_RATE, **limits)
+        guest.ssh.throw(f"while dd if=/dev/zero of={FULL} bs=64k count=100 conv=fsync; do :; done")
+    threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
+    assert orders(lab, fault_ns) == []
+    held_alone(lab, active, fault_ns)
+
+
+DISK_RATE = 4
 
 
 def test_memory_that_runs_out_kills_the_eater_and_not_the_agent(
@@ -54,7 +73,7 @@ def test_memory_that_runs_out_kills_the_eater_and_not_the_agent(
     eaten = active.run("sh", "-c", "head -c 2G /dev/zero | tail -n 1 | wc -c; true").stdout
     assert int(eaten or 0) == 0  # tail was killed before it had all
     assert active.run("systemctl", "show", "-P", "MainPID", "haagent").stdout == before
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
 
 
@@ -65,7 +84,7 @@ def test_stepped_clocks_change_nothing(lab: VirtualLab, roles: Roles) -> None:
     for guest, step in ((active, "+1 year"), (standby, "-1 year"), (active, "-3 years")):
         guest.run("date", "--set", step)
     threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
-    assert shots(lab, fault_ns) == []
+    assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
 
 
