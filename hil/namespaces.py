@@ -6,7 +6,9 @@ So there is nothing to remove after a run, not even after the lab itself was kil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hil.processes import end, run, spawn
@@ -41,6 +43,28 @@ def nft(pid: int, rules: str) -> None:
         RuntimeError: The rules were refused.
     """
     run([*inside(pid), "nft", "-f", "-"], text=rules)
+
+
+def within(pid: int, work: Callable[[], None]) -> None:
+    """Do something on a thread in the network namespace of a process; its sockets stay there.
+
+    Raises:
+        OSError: There is no such namespace, or the work failed so.
+    """
+    with ThreadPoolExecutor(1) as thread, Path(f"/proc/{pid}/ns/net").open() as door:
+        thread.submit(_enter, door.fileno()).result()
+        thread.submit(work).result()
+
+
+def _enter(door: int) -> None:
+    """Move the calling thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(door, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+_CLONE_NEWNET = 0x40000000
+"""Source: Linux, include/uapi/linux/sched.h."""
 
 
 class Namespace:

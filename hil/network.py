@@ -24,6 +24,8 @@ class Port:
     mac: str
     addresses: tuple[str, ...] = ()
     """With prefix length; the machine's end gets them."""
+    switch: str = ""
+    """Where it goes; without it, to the switch that is named like the wire."""
 
 
 WIRES = {

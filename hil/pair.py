@@ -44,6 +44,11 @@ def ports(name: str) -> tuple[Port, ...]:
     )
 
 
+def spare(name: str) -> Port:
+    """A second cable into the LAN, unused until a scenario makes a bond of both."""
+    return Port("spare", "eth3", f"02:00:00:00:{NODES.index(name) + 1:02x}:04", switch="lan")
+
+
 CLIENT = (Port("lan", "eth0", "02:00:00:00:0c:01", ("192.0.2.100/24",)),)
 OBSERVER = (Port("lan", "eth0", "02:00:00:00:0b:01"),)
 

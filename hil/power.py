@@ -8,11 +8,13 @@ three lines of shell, which pass the order through a pipe to a thread of the lab
 from __future__ import annotations
 
 import os
+import queue
 import shlex
 import threading
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -90,6 +92,9 @@ class PowerSwitch:
         """The power-off that OFF_LATE still has to carry out."""
         self._machine_wanted = False
         """The machine is to be booted once the BMC has its answer."""
+        self._asked: dict[str, queue.SimpleQueue[str]] = {}
+        """Who waits for an answer in this process."""
+        self._numbers = count()
         directory.mkdir(parents=True)
         orders, answers = directory / "orders", directory / "answers"
         os.mkfifo(orders)
@@ -120,6 +125,20 @@ class PowerSwitch:
                 self._tell("power", state="off")
         return at_ns
 
+    def obey(self, order: str) -> str:
+        """Carry out an order of a BMC that is in this process, in turn with those of ipmi_sim.
+
+        Args:
+            order: As for the script: "get power", "set power 0".
+
+        Returns:
+            What the script prints: "power:1", "done", "failed".
+        """
+        caller = f"here-{next(self._numbers)}"
+        answer = self._asked[caller] = queue.SimpleQueue()
+        self._orders.write(f"{caller} {order}\n".encode())
+        return answer.get()
+
     def close(self) -> None:
         """Stop obeying; the machine stays as it is."""
         self._late.cancel()
@@ -138,7 +157,10 @@ class PowerSwitch:
                     return
                 caller, *order = line.decode().split()
                 answer = self._obey(" ".join(order))
-                os.write(self._answers, f"{caller} {answer}\n".encode())
+                if caller in self._asked:
+                    self._asked.pop(caller).put(answer)
+                else:
+                    os.write(self._answers, f"{caller} {answer}\n".encode())
                 if self._machine_wanted and not self._machine.is_on:
                     # In this thread, since a machine dies with the thread that started it.
                     self.switch(on=True)

@@ -10,6 +10,7 @@ from hil.network import HEARTBEAT_PORT, REFERENCE, VIP
 from hil.node_init import SERVICE_PORT
 from hil.pair import BMC_PORT, BMC_USER, NODES, PASSWORD, bmc_address, ports
 from hil.qemu.furniture import CONFIGURATION, SERVICE_UNIT
+from hil.qemu.redfish import PORT as REDFISH_PORT
 from hil.qemu.supplies import OUTLETS, USER
 
 PDU_LINE = "/dev/ttyS2"
@@ -33,6 +34,10 @@ class Settings:
     """Keys of [timing]."""
     probe: bool = False
     """Both nodes ask the service whether it serves."""
+    redfish: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of the BMCs by node: they are spoken to by Redfish in place of IPMI."""
+    interfaces: dict[str, str] = field(default_factory=dict)
+    """What the heartbeats go through in place of a card, such as a bond."""
     extra: str = ""
     """Further tables, as in the file."""
 
@@ -58,9 +63,9 @@ def _text(settings: Settings) -> str:
         f"[timing]\n{timing}",
         f'[network]\nreferences = ["{REFERENCE}"]',
         *(f'[[node]]\nname = "{node}"' for node in NODES),
-        _link("lan", 'kind = "switched"\ngroup = "239.192.72.1"', 0),
-        _link("ring", 'kind = "direct"\ntransport = "unicast"', 1),
-        *(_bmc(node) for node in NODES),
+        _link("lan", 'kind = "switched"\ngroup = "239.192.72.1"', 0, settings),
+        _link("ring", 'kind = "direct"\ntransport = "unicast"', 1, settings),
+        *(_bmc(node, settings) for node in NODES),
         *(_pdu(node) for node in NODES),
         f'[[group]]\nname = "web"\npreferred = "{NODES[0]}"',
     ]
@@ -74,28 +79,32 @@ def _text(settings: Settings) -> str:
     return "\n\n".join(tables) + "\n"
 
 
-def _link(name: str, kind: str, port: int) -> str:
+def _link(name: str, kind: str, port: int, settings: Settings) -> str:
     lines = [f'[[link]]\nname = "{name}"\n{kind}\nport = {HEARTBEAT_PORT}']
     for node in NODES:
-        interface, address = ports(node)[port].interface, ports(node)[port].addresses[0]
-        own = address.partition("/")[0]
+        card, address = ports(node)[port].interface, ports(node)[port].addresses[0]
+        interface, own = settings.interfaces.get(card, card), address.partition("/")[0]
         lines.append(f'{node} = {{ interface = "{interface}", address = "{own}" }}')
     return "\n".join(lines)
 
 
-def _bmc(node: str) -> str:
+def _bmc(node: str, settings: Settings) -> str:
+    driver, options = "ipmi", f"port = {BMC_PORT}"
+    if settings.redfish:
+        driver = "redfish"
+        options = f'port = {REDFISH_PORT}, fingerprint = "{settings.redfish[node]}"'
     return f"""\
 [[fence]]
 name = "{node}-bmc"
 node = "{node}"
-driver = "ipmi"
+driver = "{driver}"
 address = "{bmc_address(node)}"
 user = "{BMC_USER}"
 password_file = "{node}-bmc.password"
 off_settle = "0s"
 deadline = "15s"
 check_every = "5s"
-options = {{ port = {BMC_PORT} }}"""
+options = {{ {options} }}"""
 
 
 def _pdu(node: str) -> str:

@@ -29,6 +29,7 @@ from hil.pair import (
     bmc_address,
     identity,
     ports,
+    spare,
 )
 from hil.power import PowerSwitch
 from hil.processes import DIE_WITH_US
@@ -37,6 +38,7 @@ from hil.qemu.configuration import Settings, files
 from hil.qemu.guest import Guest
 from hil.qemu.hardware import Server
 from hil.qemu.image import Image
+from hil.qemu.redfish import Redfish
 from hil.qemu.ssh import Ssh
 from hil.qemu.supplies import Supplies
 from hil.qemu.wiring import Wiring
@@ -95,6 +97,8 @@ class VirtualLab:
         self.machines: dict[str, Guest] = {}
         self.switches: dict[str, PowerSwitch] = {}
         self.bmcs: dict[str, IpmiSim] = {}
+        self.redfish: dict[str, Redfish] = {}
+        """The same BMCs' web sides, closed until offered."""
         self.supplies: dict[str, Supplies] = {}
         for name in NODES:
             self.supplies[name] = Supplies(
@@ -122,11 +126,12 @@ class VirtualLab:
     def _build_server(self, name: str, kcs_port: int, processor: tuple[str, ...]) -> None:
         directory = self.directory / name
         directory.mkdir()
-        self.wiring.lay(name, ports(name))
+        cables = (*ports(name), spare(name))
+        self.wiring.lay(name, cables)
         (peer,) = (node for node in NODES if node != name)
         server = Server(
             name,
-            ports(name),
+            cables,
             identity(name),
             self.image,
             processor,
@@ -158,6 +163,10 @@ class VirtualLab:
         bmc.start()
         self.bmcs[name] = bmc
         self._stack.callback(bmc.kill)
+        self.redfish[name] = Redfish(
+            bmc.address, bmc.guid, directory / "bmc", network_pid=self.wiring.pid
+        )
+        self._stack.callback(self.redfish[name].stop)
 
     def power_on(self, *names: str) -> int:
         """Switch servers on, both when none is named; return when, monotonic ns."""
@@ -176,27 +185,38 @@ class VirtualLab:
     def pull_cord(self, name: str) -> int:
         """Cut the power of a server and of its BMC; return when, monotonic ns."""
         self.bmcs[name].kill()
+        self.redfish[name].stop()
         return self.power_off(name)
 
     def plug_cord(self, name: str) -> int:
         """The opposite: the BMC comes up, and by its restore policy the server boots."""
         if not self._retired:
             self.bmcs[name].start()
+            self.redfish[name].start()
         return self.power_on(name)
 
+    def offer_redfish(self, face: str) -> dict[str, str]:
+        """Open the web side of both BMCs as a maker has it; return their fingerprints."""
+        for name, redfish in self.redfish.items():
+            redfish.offer(face, self.switches[name], self.machines[name])
+        return {name: redfish.fingerprint for name, redfish in self.redfish.items()}
+
     def configure(self, settings: Settings) -> None:
-        """Write the pair's configuration to both disks, and start the agents.
+        """Write the pair's configuration to both disks, and have the agents started anew.
 
         Raises:
             RuntimeError: A server refused.
         """
         written = files(settings)
+        for name in reversed(NODES):  # the standby first, so that nothing moves
+            self.machines[name].run("systemctl", "stop", "haagent.service")
         for guest in self.machines.values():
             for path, content in written.items():
                 guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=content)
             guest.run("sync")
         for guest in self.machines.values():
-            guest.run("systemctl", "start", "haagent.service")
+            # Both are loaded at once; whether they work, `ready` sees.
+            guest.run("systemctl", "start", "--no-block", "haagent.service")
 
     def other(self, guest: Guest) -> Guest:
         """The peer of a server."""

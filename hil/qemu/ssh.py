@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import subprocess
+import tarfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from hil.namespaces import inside
@@ -83,12 +86,17 @@ class Ssh:
             self.connect()
 
     def run(
-        self, *command: str, text: str | None = None, check: bool = True
+        self,
+        *command: str,
+        text: str | None = None,
+        check: bool = True,
+        limit_s: float = COMMAND_LIMIT_S,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the server to its end.
 
         Raises:
             RuntimeError: It failed although `check`.
+            subprocess.TimeoutExpired: It took longer than the limit.
         """
         self.connected()
         done = subprocess.run(  # noqa: S603  # the bench's own literals
@@ -97,11 +105,35 @@ class Ssh:
             capture_output=True,
             text=True,
             check=False,
-            timeout=COMMAND_LIMIT_S,
+            timeout=limit_s,
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"{shlex.join(command)}: {done.stderr.strip() or done.returncode}")
         return done
+
+    def put(self, sources: Mapping[str, Path], directory: str) -> None:
+        """Copy files and folders into a directory of the server, made when missing.
+
+        Args:
+            sources: By the names that they get there.
+            directory: Absolute.
+
+        Raises:
+            subprocess.CalledProcessError: The server refused.
+        """
+        self.connected()
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name, source in sources.items():
+                archive.add(source, name)
+        unpack = f"mkdir -p {directory} && tar -x --no-same-owner -C {directory}"
+        subprocess.run(  # noqa: S603  # the bench's own literals
+            [*self._ssh, self._target, unpack],
+            input=packed.getvalue(),
+            check=True,
+            capture_output=True,
+            timeout=COMMAND_LIMIT_S,
+        )
 
     def command_line(self) -> str:
         """What a person types to get in from the operator's network, quoted for a shell."""

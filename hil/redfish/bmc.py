@@ -45,11 +45,17 @@ class RedfishBmc:
     Args:
         certificate: What it shows; can be replaced while it runs.
         face: A maker's name in FACES, or a face of its own.
-        address: Where it listens, on a free port.
+        address: Where it listens.
+        port: At that address; 0 for a free one.
     """
 
     def __init__(
-        self, certificate: Certificate, *, face: str | Face = "idrac", address: str = "127.0.0.1"
+        self,
+        certificate: Certificate,
+        *,
+        face: str | Face = "idrac",
+        address: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.face = FACES[face] if isinstance(face, str) else face
         self.user, self.password = "haagent", "bench only: ü"
@@ -64,7 +70,9 @@ class RedfishBmc:
         self.orders: list[str] = []
         """The reset types that were asked for by somebody who may."""
         self._lock = threading.Lock()
-        self._server = Server(address, certificate.file, self._reply, lambda: self.faults.mute)
+        self._server = Server(
+            (address, port), certificate.file, self._reply, lambda: self.faults.mute
+        )
 
     def __enter__(self) -> Self:
         self._server.start()

@@ -52,17 +52,16 @@ class Server:
 
     def __init__(
         self,
-        address: str,
+        address: tuple[str, int],
         certificate: Path,
         answer: Callable[[Request], Reply | None],
         mute: Callable[[], bool],
     ) -> None:
-        self.port = 0
+        self._address, self.port = address
         self.connections = 0
         """How many there have been."""
         self.answer, self.mute = answer, mute
         self.context = _context(certificate)
-        self._address = address
         self._stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
