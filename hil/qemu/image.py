@@ -49,6 +49,8 @@ class Image:
     """The root file system, raw ext4."""
     login_key: Path
     """The private key that root's account takes."""
+    package: Path
+    """The project's, which is installed there."""
 
 
 def repository() -> tuple[str, str]:
@@ -103,11 +105,13 @@ def image() -> Image:
 
     inputs = [debian.name.encode(), *project, *ours, _INSTALL.encode()]
     result = cache.built("system", inputs, build)
+    (package,) = (result / "install").glob("*.deb")
     return Image(
         debian / "vmlinuz",
         debian / "initrd.img",
         result / "system.ext4",
         result / "login_key",
+        package,
     )
 
 

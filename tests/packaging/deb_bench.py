@@ -86,19 +86,6 @@ def _build(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def renamed(package: Path, folder: Path, version: str) -> Path:
-    """The same package as another version: quick, for an upgrade."""
-    parts = folder / f"parts-{version}"
-    run(["dpkg-deb", "-R", str(package), str(parts)])
-    control = parts / "DEBIAN/control"
-    lines = control.read_text().splitlines()
-    lines = [f"Version: {version}" if one.startswith("Version:") else one for one in lines]
-    control.write_text("\n".join(lines) + "\n")
-    target = folder / f"haagent_{version}.deb"
-    run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(parts), str(target)])
-    return target
-
-
 class Debian:
     """One node of a pair that has no other, on a throw-away Debian."""
 
@@ -208,7 +195,7 @@ def debian(folder: Path) -> Iterator[Debian]:
     """A running one; everything of it is gone afterwards."""
     units = folder / "units"
     units.mkdir()
-    for target in ("sysinit.target", "basic.target", "network-online.target"):
+    for target in ("sysinit.target", "basic.target"):
         (units / target).write_text("[Unit]\nDefaultDependencies=no\n")
     # Where the package lays its unit; nothing else of the machine's is seen.
     (units / "haagent.service").symlink_to("/usr/lib/systemd/system/haagent.service")

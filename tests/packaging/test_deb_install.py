@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from deb_bench import Debian, built, debian, renamed
+from deb_bench import Debian, built, debian
 
+from hil.package import renamed
 from hil.pid1 import SYSTEMD
 
 pytestmark = [

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent of the active ends, hangs or is replaced; its service runs on all the time.
+
+An emulated server takes 10 to 30 s to load an agent, so here the peer waits longer than by default.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hil.package import renamed
+from hil.proof import undisturbed
+from hil.qemu.configuration import Settings
+from hil.qemu.guest import Guest
+from hil.qemu.lab import VirtualLab
+from hil.qemu.proof import RETURN_LIMIT_S, ready
+from hil.trials.conftest import Roles
+
+PATIENT = Settings(
+    timing={"suspect_after": "60s", "dead_after": "120s"}, extra='[watchdog]\ntimeout = "60s"'
+)
+GAP_MS_MAX = 3000
+"""Of a client that is served all the time, by emulated servers on a busy machine."""
+QUIET_S = 5.0
+"""For what must not happen, once the new agent is there."""
+UPGRADE_LIMIT_S = 300.0
+"""dpkg has thousands of files to write, under emulation."""
+
+
+@pytest.fixture
+def patient(lab: VirtualLab, roles: Roles) -> Roles:
+    """The active and the standby of a pair whose agents may take their time to come back."""
+    assert roles
+    lab.configure(PATIENT)
+    return ready(lab, limit_s=RETURN_LIMIT_S)
+
+
+def agent_pid(guest: Guest) -> int:
+    """The agent's process in a server; 0 while there is none."""
+    return int(guest.run("systemctl", "show", "-P", "MainPID", "haagent.service").stdout)
+
+
+def test_next_agent_takes_up_what_the_last_one_held(lab: VirtualLab, patient: Roles) -> None:
+    """An agent that is killed, or hangs until systemd ends it, is back in time: nothing moves."""
+    active, _ = patient
+    fault_ns = time.monotonic_ns()
+    for signal in ("KILL", "STOP"):
+        before = agent_pid(active)
+        active.run("systemctl", "kill", "--kill-whom=main", f"--signal={signal}", "haagent.service")
+        active.run("sh", "-c", _GONE.format(pid=before))
+        assert ready(lab, limit_s=RETURN_LIMIT_S) == patient
+        assert agent_pid(active) not in (0, before)
+    threading.Event().wait(QUIET_S)  # nothing is to happen: no event to wait for
+    undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
+
+
+_GONE = "tail --pid={pid} -f /dev/null"
+"""Ends when that process has."""
+
+
+def test_upgrade_under_traffic_moves_nothing(
+    lab: VirtualLab, patient: Roles, tmp_path: Path
+) -> None:
+    """A later package on the active: a new agent, the same service, beside an older peer."""
+    active, _ = patient
+    active.ssh.put({"later.deb": renamed(lab.image.package, tmp_path, "9.9")}, "/root")
+    before, since_ns = agent_pid(active), time.monotonic_ns()
+    install = ("dpkg", "--force-unsafe-io", "--install", "/root/later.deb")
+    active.ssh.run(*install, limit_s=UPGRADE_LIMIT_S)
+    active.run("sh", "-c", _GONE.format(pid=before))
+    assert ready(lab, limit_s=RETURN_LIMIT_S) == patient
+    assert active.run("dpkg-query", "-W", "-f", "${Version}", "haagent").stdout == "9.9"
+    assert agent_pid(active) not in (0, before)
+    undisturbed(lab, active, since_ns, gap_ms_max=GAP_MS_MAX)
