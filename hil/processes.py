@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,6 +60,7 @@ def labour(command: Sequence[str], log: Path, *, limit_s: float) -> None:
             cwd=ROOT,
             start_new_session=True,
         )
+        _share_niceness(process.pid)
         try:
             status = process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -77,7 +80,7 @@ def spawn(
 
     It gets a session of its own, so that Ctrl-C reaches only the lab, which then cleans up.
     """
-    return subprocess.Popen(  # noqa: S603  # the lab's own literals and paths
+    process = subprocess.Popen(  # noqa: S603  # the lab's own literals and paths
         [*DIE_WITH_US, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -87,6 +90,18 @@ def spawn(
         cwd=ROOT,
         start_new_session=True,
     )
+    _share_niceness(process.pid)
+    return process
+
+
+def _share_niceness(pid: int) -> None:
+    """Have a new session be as nice to others as we are.
+
+    The kernel may schedule whole sessions against each other, sched(7): then `nice make hil` would
+    say nothing of a server that has one of its own.
+    """
+    with suppress(OSError):  # a kernel without that, or it has ended
+        Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
 
 
 def end(process: subprocess.Popen[str]) -> None:
