@@ -85,8 +85,8 @@ class CarrierWatch:
 def fault(netlink: Netlink, name: str) -> str:
     """Why nothing can be sent or heard through an interface now; "" if something can.
 
-    A bond or bridge has a carrier while one of its ports has. What a VLAN has of its own can
-    stay when its parent's is lost ("loose binding"), so both are looked at.
+    A bond or bridge has a carrier while one of its ports has. A VLAN can stay up, with a carrier,
+    when its parent is set down ("loose binding"), so both are looked at.
     """
     interface: Interface | None = netlink.interface(name)
     for _ in range(NESTED_MAX):
