@@ -149,7 +149,7 @@ class Agent:
         self._watchdog.open()
         self._begin(found)
         await self._control.start()
-        self._onlookers.open()
+        self._onlookers.open(self._report.status)
         self._notifier.ready()
         try:
             code = await self._done

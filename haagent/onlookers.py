@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whoever looks on and decides nothing: black box, history, hooks, counts, metrics.
+"""Whoever looks on and decides nothing: black box, history, hooks, counts, alerts, metrics.
 
 They are shown each step after the core has made it. None of them can hold one up.
 """
@@ -7,12 +7,15 @@ They are shown each step after the core has made it. None of them can hold one u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from haagent.alerts.desk import Desk
+from haagent.alerts.notice import Sender
+from haagent.alerts.occurrences import of_happening, of_record
 from haagent.blackbox.box import BlackBox
 from haagent.config import Configuration
 from haagent.core.effects import Record
@@ -55,12 +58,19 @@ class Onlookers:
         names, groups = configuration.node_names, configuration.pair.groups
         me, peer = names[configuration.pair.me], names[configuration.pair.peer]
         self._write = write
+        self._peer = peer
         self._settings = configuration.metrics
         self._publisher: Publisher | None = None
         self.history = History(me, configuration.state_dir / "history.jsonl")
         self.box = BlackBox(configuration, self.history)
         self.homecoming = Homecoming(record, same_boot=same_boot, peer=peer)
         self.hooks = Hooks(configuration.hooks, me, peer)
+        self.desk = Desk(
+            configuration.alerts,
+            Sender(configuration.cluster, me, peer),
+            configuration.state_dir / "alerts.json",
+            write,
+        )
         self.counts = Counts(
             Loss(len(configuration.links)),
             Failovers([group.name for group in groups], self.history.records),
@@ -74,8 +84,9 @@ class Onlookers:
 
             self._publisher = Publisher(self._settings, figures)
 
-    def open(self) -> None:
-        """Answer whoever asks."""
+    def open(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        """Answer whoever asks, and tell whoever is to be told."""
+        self.desk.open(status)
         if self._publisher is not None:
             self._publisher.open()
 
@@ -83,6 +94,7 @@ class Onlookers:
         """Tell nobody any more."""
         if self._publisher is not None:
             await self._publisher.close()
+        await self.desk.close()
         await self.hooks.close()
 
     def observe(self, before: State, event: Event, step: Step, now_ns: int) -> None:
@@ -96,7 +108,10 @@ class Onlookers:
         for happening in self.homecoming.observe(before, after):
             log.warning("group.returned", group=happening.group, detail=happening.detail)
             self._tell(happening)
+        last = self.history.last_id
         if self.history.observe(before, event, step, now_ns):
+            for record in self.history.since(last):
+                self.desk.happened(of_record(record))
             self.counts.failovers.take(self.history.records)
             self.history.stamp(datetime.now(UTC).isoformat(timespec="milliseconds"))
             self.box.note_history()
@@ -105,6 +120,8 @@ class Onlookers:
     def _tell(self, happening: Happening) -> None:
         self.hooks.tell(happening)
         self.counts.tell(happening)
+        if (subject := of_happening(happening, self._peer)) is not None:
+            self.desk.happened(subject)
 
     def _save_history(self) -> None:
         try:

@@ -66,6 +66,7 @@ class Report:
                 self.onlookers.box.trouble,
                 self.refused(),
                 self.edges.panel.states(),
+                self.onlookers.desk.undelivered,
             )
         )
         codes = {alarm["code"] for alarm in data["alarms"]}
@@ -80,7 +81,6 @@ class Report:
         interfaces = {vip.interface for vips in self.configuration.vips.values() for vip in vips}
         return Figures(
             status=self.status(),
-            cluster=self.configuration.cluster,
             counts=self.onlookers.counts,
             links=self.links.counters(),
             announced={name: self.edges.holder.announced[name] for name in sorted(interfaces)},
@@ -93,6 +93,7 @@ class Report:
             configuration_agrees=None if state.view is None else configuration_agrees(state),
             watchdog_armed=self.watchdog.armed,
             watchdog_timeout_s=self.watchdog.timeout_s,
+            couriers=self.onlookers.desk.couriers,
             hooks_dropped=self.onlookers.hooks.dropped,
             records=self.onlookers.history.records,
         )

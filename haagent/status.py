@@ -57,6 +57,8 @@ class Sources:
     refused: str = ""
     """Why the configuration file was refused at the last reload."""
     witnesses: Sequence[WitnessState] = ()
+    undelivered: Mapping[str, str] = field(default_factory=dict)
+    """By [[alert]]: why it does not get through."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -332,7 +334,15 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     if sources.unrecorded:
         text = f"the black box records nothing: {sources.unrecorded}"
         alarms.append({"code": "black_box", "text": text})
+    for name, trouble in sources.undelivered.items():
+        text = f"alert {name} does not get through: {trouble}"
+        alarms.append({"code": undelivered_code(name), "text": text})
     return list({alarm["code"]: alarm for alarm in alarms}.values())
+
+
+def undelivered_code(alert: str) -> str:
+    """Of the alarm about an [[alert]] that does not get through."""
+    return f"alert_{alert}"
 
 
 def _orders(sources: Sources) -> Reasons:

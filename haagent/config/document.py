@@ -17,6 +17,7 @@ from haagent.config.schema import (
     KINDS,
     WITNESSES,
     AgentTable,
+    AlertTable,
     AnyTable,
     GroupTable,
     HooksTable,
@@ -40,6 +41,7 @@ from haagent.config.schema import (
 LINKS_MAX = 8
 GROUPS_MAX = 16
 WITNESSES_MAX = 9
+ALERTS_MAX = 8
 _HIDDEN_KEYS = frozenset({"files", "parameters", "environment"})
 """Keys whose values are never shown."""
 
@@ -108,6 +110,7 @@ class Document:
     watchdog: Entry[WatchdogTable] | None
     metrics: Entry[MetricsTable] | None
     witnesses: tuple[Entry[WitnessTable], ...]
+    alerts: tuple[Entry[AlertTable], ...]
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -137,6 +140,7 @@ def read_document(file: Path, findings: Findings) -> Document:
             None,
             None,
             (),
+            (),
             frozenset(),
         )
     reader = _Reader(findings, set())
@@ -158,6 +162,7 @@ def read_document(file: Path, findings: Findings) -> Document:
         watchdog=reader.table("watchdog", WatchdogTable, raw),
         metrics=reader.table("metrics", MetricsTable, raw),
         witnesses=reader.witnesses(raw),
+        alerts=reader.entries("alert", AlertTable, raw, (0, ALERTS_MAX)),
         whole=frozenset(reader.whole),
     )
 

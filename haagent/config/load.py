@@ -7,6 +7,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +23,7 @@ from haagent.config.group_plans import core_settings, plan
 from haagent.config.key_files import read_key
 from haagent.config.schema import HooksTable, KeyTable, NetworkTable, Table, TimingTable
 from haagent.config.settings import Configuration, Keys, LogSettings, ReachSettings
-from haagent.config.watching import metrics
+from haagent.config.watching import alerts, metrics
 from haagent.config.witness_plans import plan_witness
 from haagent.core.settings import LinkSettings, PairSettings, Timing
 from haagent.hooks import Hook, Occasion
@@ -52,11 +53,13 @@ def load(path: Path, node: str | None) -> Configuration:
     secrets, unreadable = read_secrets(document.fences.secrets, path.parent)
     for problem in unreadable:
         findings.add(problem)
+    receivers = alerts(document, path.parent, findings)
     me = _number(document, node, findings)
     findings.raise_errors()
     assert keys is not None, "no error, and yet no keys"
     assert me is not None, "no error, and yet no node"
-    return _configuration(document, me, keys, secrets, tuple(findings.warnings))
+    configuration = _configuration(document, me, keys, secrets, tuple(findings.warnings))
+    return replace(configuration, alerts=receivers)
 
 
 def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:
@@ -235,9 +238,9 @@ def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
     Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
-    [agent] and [watchdog], which each node may have its own way, and [hooks] and [metrics], which
-    decide nothing. Left out too are values that equal the default, so that a release with a new key
-    agrees with the one before.
+    [agent] and [watchdog], which each node may have its own way, and [hooks], [metrics] and
+    [[alert]], which decide nothing. Left out too are values that equal the default, so that a
+    release with a new key agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"

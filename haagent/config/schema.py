@@ -29,6 +29,8 @@ HEDGE_AFTER_NS = 2 * duration.UNITS_NS["s"]
 """Source: design, section 7."""
 HOOK_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
 """As in haagent.hooks.Hook."""
+ALERT_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
+"""As in haagent.alerts.Receiver."""
 PROBE_TIMEOUT_NS = duration.UNITS_NS["s"]
 """A client that waits longer than this calls the service slow."""
 BLACK_BOX_MIB = 256
@@ -88,6 +90,7 @@ class TopTable(Table):
     watchdog: Any = None
     metrics: Any = None
     witness: Any = None
+    alert: Any = None
 
 
 class KeyTable(Table):
@@ -173,6 +176,20 @@ class MetricsTable(Table):
     textfile_every: Annotated[int, PlainValidator(forms.span("1s", "10m"))] = _ns(
         _METRICS.textfile_every_s
     )
+
+
+class AlertTable(Table):
+    """Form of [[alert]]: one of command, url and url_file."""
+
+    name: Name
+    command: Argv | None = None
+    url: Annotated[str | None, PlainValidator(values.webhook)] = None
+    url_file: Location | None = None
+    authorization_file: Location | None = None
+    ca_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
+    severity: Literal["info", "warning", "critical"] = "warning"
+    after: Annotated[int, PlainValidator(forms.span("0s", "1h"))] = 5 * duration.UNITS_NS["s"]
+    timeout: Annotated[int, PlainValidator(forms.span("1s", "5m"))] = ALERT_TIMEOUT_NS
 
 
 class NodeTable(Table):

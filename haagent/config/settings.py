@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from fencing import DeviceSettings
+from haagent.alerts import Receiver
 from haagent.core.settings import PairSettings
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
@@ -183,3 +184,4 @@ class Configuration:
     """Limit for all that is recorded; 0: nothing is."""
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     witnesses: tuple[WitnessPlan, ...] = ()
+    alerts: tuple[Receiver, ...] = ()

@@ -33,6 +33,7 @@ ENDPOINTS_MAX = 9
 """Source: etcd's FAQ: no more than seven members; and two that take the place of others."""
 ETCD_PORT = 2379
 NAME_CHARACTERS_MAX = 255
+LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 INTERVAL_NS_MIN = duration.UNITS_NS["s"]
 """Programs are started for a look; more often, and they would be the load of the machine."""
 
@@ -77,6 +78,26 @@ def listen_address(value: object) -> Address:
     if value in ("0.0.0.0", "::"):  # noqa: S104  # said by the operator
         return ip_address(str(value))
     return forms.address_of_one(value)
+
+
+def webhook(value: object) -> str:
+    """Where a notice is posted: under TLS, or to a relay on this very machine."""
+    text = forms.text(value)
+    wanted = 'such as "https://alerts.example.org/hook"'
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"not a URL; {wanted}")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(f"not a URL; {wanted}") from None
+    if parts.scheme not in DEFAULT_PORTS or not host or parts.fragment or port == 0:
+        raise ValueError(f"not a URL of https; {wanted}")
+    if parts.username is not None:
+        raise ValueError("has a user in it; use authorization_file")
+    if parts.scheme == "http" and host not in LOCAL_HOSTS:
+        raise ValueError(f"would go unprotected; https, {wanted}")
+    return text
 
 
 def textfile(value: object) -> str:

@@ -36,6 +36,7 @@ def families(figures: Figures) -> Iterator[Metric]:
         _agent(figures),
         _peer(figures),
         _links(figures),
+        _alerts(figures),
         fences(figures),
         groups(figures),
         takeovers(figures),
@@ -48,7 +49,7 @@ def _agent(figures: Figures) -> Iterator[Metric]:
     python = platform.python_version()
     rows: list[Row] = [((__version__, python), 1)]
     yield gauge("build_info", "What runs here.", ("version", "python"), rows)
-    rows = [((figures.cluster, status["node"], status["peer"]), 1)]
+    rows = [((status["cluster"], status["node"], status["peer"]), 1)]
     yield gauge("node_info", "Whose numbers these are.", ("cluster", "node", "peer"), rows)
     text = "What `haagent status` says: fine, degraded or critical."
     yield states("condition", text, "condition", CONDITIONS, status["condition"])
@@ -94,6 +95,24 @@ def _peer(figures: Figures) -> Iterator[Metric]:
     yield counter("frames_refused", "Datagrams that were not believed.", ("kind",), rows)
     text = "Frames that did not fit into the inbox."
     yield counter("frames_dropped", text, (), [((), counts["dropped"])])
+
+
+def _alerts(figures: Figures) -> Iterator[Metric]:
+    couriers = figures.couriers.items()
+
+    def count(name: str, text: str, values: Iterable[int]) -> Metric:
+        rows = [((alert,), value) for (alert, _), value in zip(couriers, values, strict=True)]
+        return counter(name, text, ("alert",), rows)
+
+    every = figures.couriers.values()
+    text = "Notices that were delivered."
+    yield count("alert_delivered", text, (one.delivered for one in every))
+    text = "Tries to deliver a notice that failed."
+    yield count("alert_failed_tries", text, (one.failed for one in every))
+    text = "Notices that were given up, or pushed out of a full queue."
+    yield count("alert_dropped", text, (one.dropped for one in every))
+    rows: list[Row] = [((alert,), one.waiting) for alert, one in couriers]
+    yield gauge("alert_waiting", "Notices that are not delivered yet.", ("alert",), rows)
 
 
 def _links(figures: Figures) -> Iterator[Metric]:

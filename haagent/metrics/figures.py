@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from haagent.alerts.courier import Courier
 from haagent.links.path import Counters
 from haagent.metrics.counts import Counts
 from haagent.vip.announcer import Announced
@@ -26,7 +27,6 @@ class Figures:
 
     status: Mapping[str, Any]
     """As `haagent status --json`."""
-    cluster: str
     counts: Counts
     links: Sequence[Counters]
     """In the order of the status' links."""
@@ -40,6 +40,8 @@ class Figures:
     """None while the peer was never heard."""
     watchdog_armed: bool
     watchdog_timeout_s: int
+    couriers: Mapping[str, Courier]
+    """By [[alert]]."""
     hooks_dropped: int
     records: Collection[Mapping[str, Any]]
     """The history."""

@@ -20,6 +20,7 @@ from hil.watch import orders, wait_standby
 
 Roles = tuple[Machine, Machine]
 LIMIT_S = 20.0
+ALERTS = "/run/disk/alerts"
 OPTIONS = Options(
     timing={"max_fences": 100, "fence_retry": "1s"},
     check_every="1s",
@@ -28,6 +29,18 @@ OPTIONS = Options(
 port = {PORT}
 textfile = "/run/disk/haagent.prom"
 textfile_every = "1s"
+
+[[alert]]
+name = "log"
+command = ["/bin/sh", "-c", "echo $HAAGENT_STATE $HAAGENT_CODE >> {ALERTS}"]
+severity = "info"
+after = "500ms"
+
+[[alert]]
+name = "dead"
+url = "https://203.0.113.99/"
+severity = "info"
+timeout = "2s"
 
 [[group]]
 name = "web"
@@ -62,6 +75,18 @@ def announcements(lab: Lab, machine: Machine) -> int:
     return len([e for e in seen if e["mac"] == machine.mac and e["kind"] == "announcement"])
 
 
+def told(machine: Machine, *lines: str) -> None:
+    """Wait until the machine's agent has told these, in this order, others between them."""
+    file = machine.path(ALERTS)
+    end_s = time.monotonic() + LIMIT_S
+    while True:
+        rest = iter(file.read_text().splitlines() if file.exists() else [])
+        if all(line in rest for line in lines):
+            return
+        assert time.monotonic() < end_s, file.read_text() if file.exists() else "nothing"
+        threading.Event().wait(0.1)  # a file offers nothing to wait for
+
+
 def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
     """Roles, fences, announcements and times of the metrics are those that others saw."""
     active, standby = roles
@@ -81,6 +106,7 @@ def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
             assert value(known, "link_state", link=link, state="up") == 1
             assert value(known, "link_last_heard_age_seconds", link=link) < 0.4
     announced = announcements(lab, standby)
+    standby.path(ALERTS).unlink(missing_ok=True)
 
     frozen = active.freeze()
     first_ns = taken_over(lab, active, standby, frozen.at_ns)
@@ -110,6 +136,11 @@ def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
     until_active = PHASES[: PHASES.index("active") + 1]
     phases_s = [rise("failover_phase_duration_seconds_sum", phase=phase) for phase in until_active]
     assert abs(sum(phases_s) - took_s) < 1e-3
+    # With a receiver beside it that is dead, as the status says.
+    told(standby, "happened fenced", "happened failover")
+    assert value(after, "alarm", code="alert_dead") == 1
+    assert value(after, "alert_failed_tries_total", alert="dead") > 0
+    assert value(after, "alert_dropped_total", alert="log") == 0
     (record,) = [one for one in Agent(standby).history()[-1:] if one["kind"] == "failover"]
     assert abs(record["total_ms"] / 1e3 - took_s) < 1e-6
     end_s = time.monotonic() + LIMIT_S
@@ -136,10 +167,13 @@ def test_a_lost_link_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
     assert value(silent, "link_heard_by_peer", link="ring") == 1
     assert value(silent, "alarm", code="link_ring") == 1
     assert value(silent, "condition", condition="degraded") == 1
+    told(standby, "raised link_ring")
     lab.network.heal()
     healed = wait(
         standby, lambda known: value(known, "link_state", link="ring", state="up") == 1, "healed"
     )
+
+    told(standby, "raised link_ring", "cleared link_ring")
 
     def rise(name: str, link: str) -> float:
         return value(healed, name, link=link) - value(before, name, link=link)

@@ -28,7 +28,7 @@ UNTRUE = {
 }
 """Clocks, chance and the outside world: nothing a pure core may know."""
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
-EDGES = ("links", "vip", "resources", "witness", "drill", "config")
+EDGES = ("links", "vip", "resources", "witness", "drill", "config", "metrics", "alerts")
 
 
 def modules(*places: str) -> list[Path]:

@@ -27,6 +27,7 @@ SECTIONS = {
     "`[hooks]`": schema.HooksTable,
     "`[watchdog]`": schema.WatchdogTable,
     "`[metrics]`": schema.MetricsTable,
+    "`[[alert]]`": schema.AlertTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable),
     "`[group.probe]`": schema.ProbeTable,
 }
@@ -34,8 +35,7 @@ RESOURCES = "`[[group.resource]]`"
 WITNESSES = "`[[witness]]`"
 TABLES = {
     "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog",
-    "metrics",
-    "witness",
+    "metrics", "witness", "alert",
 }  # fmt: skip
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
@@ -47,6 +47,7 @@ DURATIONS = {
     "move_window",
     "restart_window",
     "textfile_every",
+    "after",
 }
 FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
 BY_DRIVER = {"address", "user", "password_file"}
@@ -104,7 +105,7 @@ def test_every_key_of_a_resource_is_on_the_page() -> None:
     section = page.partition(f"\n## {RESOURCES}")[2]
     listed = {"kind"}
     for kind, table in schema.KINDS.items():
-        own = section.partition(f'### `kind = "{kind}"`')[2].partition("\n###")[0]
+        own = section.partition(f'### `kind = "{kind}"`')[2].partition("\n##")[0]
         keys = set(re.findall(r"^\| `(\w+)` \|", own, re.MULTILINE))
         known = {*rows(RESOURCES), *keys}
         # An address is described where [[group.vip]] is.

@@ -9,6 +9,9 @@ from typing import Any
 from core.harness import Bench
 from status_bench import status
 
+from haagent.alerts import Receiver
+from haagent.alerts.courier import Courier
+from haagent.alerts.notice import Sender
 from haagent.links.loss import Loss
 from haagent.links.path import Counters
 from haagent.metrics import MetricsSettings
@@ -17,6 +20,8 @@ from haagent.metrics.failovers import Failovers
 from haagent.metrics.figures import Figures, Limited
 from haagent.metrics.publisher import Publisher
 from haagent.vip.announcer import Announced
+
+SENDER = Sender("test", "alpha", "beta")
 
 
 def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: Any) -> Figures:
@@ -27,7 +32,6 @@ def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: A
     counts.loss.tallies[0].received, counts.loss.tallies[0].lost = 1000, 7
     return Figures(
         status=status(bench, tallies=counts.loss.tallies, **more),
-        cluster="test",
         counts=counts,
         links=[Counters(sent=42, send_failed=1) for _ in bench.state.links],
         announced={"eth0": Announced(sent=18, failed=2)},
@@ -37,6 +41,7 @@ def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: A
         configuration_agrees=True,
         watchdog_armed=True,
         watchdog_timeout_s=10,
+        couriers={"pager": Courier(Receiver("pager", ("/bin/true",)), SENDER, lambda _: None)},
         hooks_dropped=3,
         records=records or [],
     )
