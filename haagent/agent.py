@@ -338,6 +338,7 @@ class Agent:
         now = self._configuration.pair
         pair = replace(new.pair, host_identity=now.host_identity, release=now.release)
         self._configuration = self._report.configuration = replace(new, pair=pair)
+        self._onlookers.desk.reconfigure(new.alerts)
         self._take(Reconfigured(pair))
 
     def _stop(self, kind: StopKind) -> None:

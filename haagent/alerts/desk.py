@@ -66,14 +66,17 @@ class Desk:
         path: Path,
         write: Callable[[Callable[[], None]], asyncio.Future[None]],
     ) -> None:
+        self._sender = sender
         self._path = path
         self._write = write
+        self._status: Callable[[], Mapping[str, Any]] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         known = _load(path) if receivers else {}
-        self._clients = [self._client(one, sender, known.get(one.name, {})) for one in receivers]
+        self._clients = [self._client(one, known.get(one.name, {})) for one in receivers]
 
-    def _client(self, receiver: Receiver, sender: Sender, known: dict[str, Subject]) -> _Client:
-        courier = Courier(receiver, sender, lambda notice: self._delivered(client, notice))
+    def _client(self, receiver: Receiver, known: Mapping[str, Subject]) -> _Client:
+        courier = Courier(receiver, self._sender, lambda notice: self._delivered(client, notice))
         standing = Standing(round(receiver.after_s * S), receiver.severity, known)
         client = _Client(receiver, courier, standing, dict(known))
         return client
@@ -90,9 +93,33 @@ class Desk:
 
     def open(self, status: Callable[[], Mapping[str, Any]]) -> None:
         """Begin to look, if there is anybody to tell."""
+        self._status = status
         if self._clients:
             self._task = asyncio.get_running_loop().create_task(self._look(status))
             self._task.add_done_callback(die_of_bugs)
+
+    def reconfigure(self, receivers: Sequence[Receiver]) -> None:
+        """Go on with these. Who is as before keeps its queue, who changed what it knows."""
+        assert self._status is not None, "opened first"
+        before = {client.receiver.name: client for client in self._clients}
+        clients = []
+        for receiver in receivers:
+            known = before.get(receiver.name)
+            if known is not None and known.receiver == receiver:
+                clients.append(before.pop(receiver.name))
+            else:
+                clients.append(self._client(receiver, known.raised if known else {}))
+        self._clients = clients
+        for gone in before.values():
+            self._close_later(gone.courier)
+        if clients and self._task is None:
+            self.open(self._status)
+
+    def _close_later(self, courier: Courier) -> None:
+        task = asyncio.get_running_loop().create_task(courier.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        task.add_done_callback(die_of_bugs)
 
     async def close(self) -> None:
         """Tell nobody any more."""
@@ -101,6 +128,7 @@ class Desk:
             await asyncio.wait({self._task})
         for client in self._clients:
             await client.courier.close()
+        await asyncio.gather(*self._closing)
 
     def happened(self, subject: Subject) -> None:
         """Tell everybody whom it concerns of an event."""

@@ -42,6 +42,7 @@ LIVE: Mapping[str, str] = {
     "hedge_after_s": "timing.hedge_after",
     "reach": "network",
     "hooks": "hooks",
+    "alerts": "alert",
 }
 """Fields that a running agent takes in whole."""
 

@@ -17,14 +17,11 @@ from haagent.config.schema import (
     KINDS,
     WITNESSES,
     AgentTable,
-    AlertTable,
     AnyTable,
     GroupTable,
-    HooksTable,
     KeyTable,
     LinkEndTable,
     LinkTable,
-    MetricsTable,
     Mismatch,
     NetworkTable,
     NodeTable,
@@ -37,6 +34,7 @@ from haagent.config.schema import (
     WitnessTable,
     read_table,
 )
+from haagent.config.watching_schema import AlertTable, HooksTable, MetricsTable
 
 LINKS_MAX = 8
 GROUPS_MAX = 16

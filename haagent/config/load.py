@@ -21,9 +21,10 @@ from haagent.config.document import Document, Entry, GroupEntry, read_document
 from haagent.config.findings import Findings
 from haagent.config.group_plans import core_settings, plan
 from haagent.config.key_files import read_key
-from haagent.config.schema import HooksTable, KeyTable, NetworkTable, Table, TimingTable
+from haagent.config.schema import KeyTable, NetworkTable, Table, TimingTable
 from haagent.config.settings import Configuration, Keys, LogSettings, ReachSettings
 from haagent.config.watching import alerts, metrics
+from haagent.config.watching_schema import HooksTable
 from haagent.config.witness_plans import plan_witness
 from haagent.core.settings import LinkSettings, PairSettings, Timing
 from haagent.hooks import Hook, Occasion

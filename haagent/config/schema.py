@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Form of the configuration file, table by table; the only module that imports pydantic."""
+"""Form of the configuration file, table by table; of what decides nothing: watching_schema.py.
+
+Only these two modules import pydantic.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ from haagent.config import values
 from haagent.config.settings import LogFormat, LogLevel
 from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
-from haagent.metrics import MetricsSettings
 from haagent.postgres.layout import VERSIONS as POSTGRES_VERSIONS
 from haagent.postgres.layout import Packaging, Rebuild
 from haagent.reach import ReachTimes
@@ -27,10 +29,6 @@ from haagent.watchdog import Mode, WatchdogSettings
 
 HEDGE_AFTER_NS = 2 * duration.UNITS_NS["s"]
 """Source: design, section 7."""
-HOOK_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
-"""As in haagent.hooks.Hook."""
-ALERT_TIMEOUT_NS = 30 * duration.UNITS_NS["s"]
-"""As in haagent.alerts.Receiver."""
 PROBE_TIMEOUT_NS = duration.UNITS_NS["s"]
 """A client that waits longer than this calls the service slow."""
 BLACK_BOX_MIB = 256
@@ -49,7 +47,6 @@ _DEFAULT = Timing()
 _GROUP = Policy()
 _REACH = ReachTimes()
 _WATCHDOG = WatchdogSettings()
-_METRICS = MetricsSettings()
 
 
 def _ns(seconds: float) -> int:
@@ -149,47 +146,12 @@ class NetworkTable(Table):
     )
 
 
-class HooksTable(Table):
-    """Form of [hooks]."""
-
-    on_active: Argv | None = None
-    on_standby: Argv | None = None
-    on_fence: Argv | None = None
-    on_alarm: Argv | None = None
-    timeout: Annotated[int, PlainValidator(forms.span("100ms", "1h"))] = HOOK_TIMEOUT_NS
-
-
 class WatchdogTable(Table):
     """Form of [watchdog]."""
 
     mode: Mode = _WATCHDOG.mode
     identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     timeout: Annotated[int, PlainValidator(forms.span("5s", "60s"))] = _ns(_WATCHDOG.timeout_s)
-
-
-class MetricsTable(Table):
-    """Form of [metrics]."""
-
-    port: Port | None = None
-    address: Annotated[Address | None, PlainValidator(values.listen_address)] = None
-    textfile: Annotated[str | None, PlainValidator(values.textfile)] = None
-    textfile_every: Annotated[int, PlainValidator(forms.span("1s", "10m"))] = _ns(
-        _METRICS.textfile_every_s
-    )
-
-
-class AlertTable(Table):
-    """Form of [[alert]]: one of command, url and url_file."""
-
-    name: Name
-    command: Argv | None = None
-    url: Annotated[str | None, PlainValidator(values.webhook)] = None
-    url_file: Location | None = None
-    authorization_file: Location | None = None
-    ca_file: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
-    severity: Literal["info", "warning", "critical"] = "warning"
-    after: Annotated[int, PlainValidator(forms.span("0s", "1h"))] = 5 * duration.UNITS_NS["s"]
-    timeout: Annotated[int, PlainValidator(forms.span("1s", "5m"))] = ALERT_TIMEOUT_NS
 
 
 class NodeTable(Table):

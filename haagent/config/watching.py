@@ -13,7 +13,7 @@ from haagent.alerts import Receiver, Severity, Webhook
 from haagent.config import values
 from haagent.config.document import Document, Entry
 from haagent.config.findings import Findings
-from haagent.config.schema import AlertTable, MetricsTable
+from haagent.config.watching_schema import AlertTable, MetricsTable
 from haagent.errors import EdgeError
 from haagent.metrics import LOCALHOST, MetricsSettings
 from haagent.probes.stream import tls_context

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import socket
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -381,18 +380,3 @@ def test_secrets_are_shown_nowhere(site: Site) -> None:
     text = repr(site.load(example()))
     assert "secret" not in text.replace("Secret(***)", "").lower()
     assert "\\x11" not in text
-
-
-def test_only_one_module_imports_pydantic() -> None:
-    """The configuration's form is the only thing that knows pydantic."""
-    importers = []
-    for folder in ("haagent", "fencing"):
-        for file in sorted((PROJECT / folder).rglob("*.py")):
-            for item in ast.walk(ast.parse(file.read_text())):
-                names = [alias.name for alias in getattr(item, "names", [])]
-                module = getattr(item, "module", None) or ""
-                if isinstance(item, (ast.Import, ast.ImportFrom)) and any(
-                    name.startswith("pydantic") for name in (*names, module)
-                ):
-                    importers.append(file.relative_to(PROJECT).as_posix())
-    assert set(importers) == {"haagent/config/schema.py"}

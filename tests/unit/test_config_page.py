@@ -13,7 +13,7 @@ from config_bench import PAGE, Site, everything, example, witnesses
 from fencing.config import device_table, duration
 from fencing.config.options import describe
 from fencing.drivers import DRIVERS, Address, Driver, OptionForm
-from haagent.config import schema
+from haagent.config import schema, watching_schema
 from haagent.core.settings import Timing
 
 SECTIONS = {
@@ -24,10 +24,10 @@ SECTIONS = {
     "`[network]`": schema.NetworkTable,
     "`[[node]]`": schema.NodeTable,
     "`[[link]]`": (schema.LinkTable, schema.LinkEndTable),
-    "`[hooks]`": schema.HooksTable,
+    "`[hooks]`": watching_schema.HooksTable,
     "`[watchdog]`": schema.WatchdogTable,
-    "`[metrics]`": schema.MetricsTable,
-    "`[[alert]]`": schema.AlertTable,
+    "`[metrics]`": watching_schema.MetricsTable,
+    "`[[alert]]`": watching_schema.AlertTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable),
     "`[group.probe]`": schema.ProbeTable,
 }
@@ -227,7 +227,7 @@ def test_the_complete_example_is_complete() -> None:
     keys = {name for table in tables for name in table.model_fields} | set(device_table.FIELDS)
     keys -= {"lone_start_after", "kg_file"}
     # Commands of which most pairs have none, or one.
-    keys -= {name for name in schema.HooksTable.model_fields if name.startswith("on_")}
+    keys -= {name for name in watching_schema.HooksTable.model_fields if name.startswith("on_")}
     missing = {key for key in keys if re.search(rf"\b{key}\b", text) is None}
     assert missing == set()
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,60 @@ def test_nobody_to_tell_costs_nothing(tmp_path: Path) -> None:
         desk.open(scene.status)
         desk.happened(Subject("failover", Severity.CRITICAL, "taken over"))
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        await desk.close()
+
+    asyncio.run(main())
+
+
+def test_another_configuration(tmp_path: Path) -> None:
+    """Who stays knows what it was told, who is new is told of it, who is gone of nothing."""
+    scene = Scene(tmp_path)
+    scene.alarms = [ALARM]
+    other = tmp_path / "other"
+    new = Receiver("new", ("/bin/sh", "-c", f"echo $HAAGENT_CODE >> {other}"), after_s=0.0)
+
+    async def main() -> None:
+        desk = scene.desk()
+        mail = scene.receivers[0]
+        desk.open(scene.status)
+        await scene.until_told("raised link_lan")
+        desk.reconfigure([mail, new])
+        end_s = time.monotonic() + LIMIT_S
+        while not (other.exists() and other.read_text() == "link_lan\n"):
+            assert time.monotonic() < end_s
+            await asyncio.sleep(0.005)
+        desk.reconfigure([new])
+        desk.happened(Subject("failover", Severity.CRITICAL, "taken over"))
+        while other.read_text() != "link_lan\nfailover\n":
+            assert time.monotonic() < end_s
+            await asyncio.sleep(0.005)
+        assert list(desk.couriers) == ["new"]
+        desk.reconfigure([replace(mail, timeout_s=9.0)])
+        while desk.couriers["mail"].delivered == 0:
+            assert time.monotonic() < end_s
+            await asyncio.sleep(0.005)
+        assert scene.told == ["raised link_lan", "raised link_lan"]
+        desk.reconfigure([replace(mail, timeout_s=8.0)])
+        await asyncio.sleep(0.2)  # nothing is to happen: no event to wait for
+        scene.alarms = []
+        await scene.until_told("raised link_lan", "raised link_lan", "cleared link_lan")
+        await desk.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_the_first_receiver_may_come_later(tmp_path: Path) -> None:
+    """An agent that had nobody to tell begins to look when there is somebody."""
+    scene = Scene(tmp_path)
+    scene.alarms = [ALARM]
+    receivers, scene.receivers = scene.receivers, []
+
+    async def main() -> None:
+        desk = scene.desk()
+        desk.open(scene.status)
+        desk.reconfigure(receivers)
+        await scene.until_told("raised link_lan")
         await desk.close()
 
     asyncio.run(main())
