@@ -19,6 +19,7 @@ from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOp
 from haagent.cli.reload import reload
 from haagent.cli.replay import replay
 from haagent.cli.verdict import Exit, exit_code
+from haagent.cli.watch import watch
 from haagent.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ orders.add_to(app)
 app.command()(doctor)
 app.command()(replay)
 app.command()(reload)
+app.command()(watch)
 install.add_to(app)
 
 
