@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -32,6 +32,7 @@ from haagent.core.phases import HOLDING
 from haagent.core.state import State, Step
 from haagent.core.step import deadline_ns, start, step
 from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, encode_body
+from haagent.drill.station import Station
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
@@ -80,16 +81,21 @@ class Agent:
         durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
         self._record, self._same_boot = durable.load()
         self._onlookers = Onlookers(
-            configuration,
-            self._record,
-            same_boot=self._same_boot,
-            write=self._write,
+            configuration, self._record, same_boot=self._same_boot, write=self._write
         )
         self._journal = Journal()
         self._netlink = Netlink()
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         history = self._onlookers.history
         self._edges = Edges(configuration, self._netlink, durable, self._take, history.note)
+        self._drills = Station(
+            configuration,
+            self._incarnation,
+            self._links,
+            lambda: self._state,
+            self._told,
+            self._write,
+        )
         self._report = Report(
             configuration,
             lambda: self._state,
@@ -97,6 +103,7 @@ class Agent:
             self._edges,
             self._watchdog,
             self._onlookers,
+            drills=self._drills,
             refused=lambda: self._reload.refused,
         )
         self._reload = Reload(
@@ -118,6 +125,7 @@ class Agent:
             self._edges.measure_settle,
             self._onlookers.box.flush,
             reload=self._reload.answer,
+            drill=self._drills.answer,
         )
         self._control = ControlServer(configuration.control_socket, self._requests.answer)
 
@@ -147,6 +155,7 @@ class Agent:
         self._netlink.watch(self._interface_changed)
         # Last: what fails before this ends the agent, and must not end the machine.
         self._watchdog.open()
+        self._drills.open()
         self._begin(found)
         await self._control.start()
         self._onlookers.open(self._report.status)
@@ -163,6 +172,7 @@ class Agent:
             with suppress(TimeoutError):  # A client that does not read must not keep us here.
                 async with asyncio.timeout(CLOSE_S):
                     await self._control.close()
+            await self._drills.close()
             self._links.close()
             self._notifier.close()
             await self._onlookers.close()
@@ -310,6 +320,8 @@ class Agent:
             self._links.send(index, data)
 
     def _datagram(self, link: int, data: bytes, heard_ns: int) -> None:
+        if self._drills.took(data):
+            return
         keys, me = self._configuration.keys, self._configuration.pair.me
         try:
             frame = decode(data, cluster=self._cluster, keys=keys.secrets, me=me)
@@ -334,11 +346,15 @@ class Agent:
             ):
                 self._take(LinkChanged(index, now.up and now.carrier))
 
+    def _told(self) -> Mapping[str, object]:
+        return self._report.status()
+
     def _adopt(self, new: Configuration) -> None:
         now = self._configuration.pair
         pair = replace(new.pair, host_identity=now.host_identity, release=now.release)
         self._configuration = self._report.configuration = replace(new, pair=pair)
         self._onlookers.desk.reconfigure(new.alerts)
+        self._drills.adopt(new)
         self._take(Reconfigured(pair))
 
     def _stop(self, kind: StopKind) -> None:

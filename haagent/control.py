@@ -36,6 +36,7 @@ VERBS = frozenset(
         "maintenance",
         "confirm-off",
         "fence-proof",
+        "drill",
         "history",
         "black-box",
         "reload",

@@ -12,6 +12,7 @@ from haagent.config import Configuration
 from haagent.core.gates import configuration_agrees, recent_fences
 from haagent.core.moves import recent
 from haagent.core.state import State
+from haagent.drill.station import Station
 from haagent.edges import Edges
 from haagent.links.linkset import LinkSet
 from haagent.metrics.figures import Figures, Limited
@@ -33,6 +34,7 @@ class Report:
     onlookers: Onlookers
     refused: Callable[[], str]
     """Why the configuration file was refused at the last reload; "" if it was not."""
+    drills: Station
     _alarms: dict[str, int] = field(default_factory=dict, init=False)
     """Alarm codes and when each was first seen, monotonic ns."""
 
@@ -67,8 +69,10 @@ class Report:
                 self.refused(),
                 self.edges.panel.states(),
                 self.onlookers.desk.undelivered,
+                self.drills.overdue(),
             )
         )
+        data["drills"] = self.drills.standing()
         codes = {alarm["code"] for alarm in data["alarms"]}
         self._alarms = {code: self._alarms.get(code, now_ns) for code in codes}
         for alarm in data["alarms"]:

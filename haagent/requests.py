@@ -73,6 +73,7 @@ class Requests:
         measure_settle: Takes the console's shots at the peer as a measurement.
         flush: Has the black box written, and says where it is.
         reload: Takes in the configuration anew; gives the answer.
+        drill: Answers what a drill asks for.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # all that can be asked for
@@ -85,6 +86,7 @@ class Requests:
         flush: Callable[[], Awaitable[Mapping[str, object]]],
         *,
         reload: Callable[..., Awaitable[Mapping[str, object]]],
+        drill: Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]],
     ) -> None:
         self._configuration = configuration
         self._take = take
@@ -93,6 +95,7 @@ class Requests:
         self._measure_settle = measure_settle
         self._flush = flush
         self._reload = reload
+        self._drill = drill
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._listening: dict[int, Tell] = {}
         """Who wants to hear of roles that change while a request of his is under way."""
@@ -143,6 +146,8 @@ class Requests:
                 )
             case "confirm-off":
                 return await self._asked_to_confirm(request)
+            case "drill":
+                return await self._drill(request)
             case "fence-proof" if type(request.get("read_ns")) is int:
                 return await self._shown_a_proof(request)
             case verb:

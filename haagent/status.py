@@ -12,7 +12,7 @@ from haagent import __version__, release
 from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
-from haagent.core.gates import configuration_agrees, standing_reasons
+from haagent.core.gates import configuration_agrees, recent_fences, standing_reasons
 from haagent.core.moves import restless
 from haagent.core.operator import peer_hears_us
 from haagent.core.phases import HOLDING, Active, Alive, Blocked, Left, Silent, Starting, Unheard
@@ -59,6 +59,8 @@ class Sources:
     witnesses: Sequence[WitnessState] = ()
     undelivered: Mapping[str, str] = field(default_factory=dict)
     """By [[alert]]: why it does not get through."""
+    unpractised: Sequence[dict[str, str]] = ()
+    """What should have been proven by a drill, as alarms."""
 
 
 def snapshot(sources: Sources) -> dict[str, Any]:
@@ -92,6 +94,9 @@ def snapshot(sources: Sources) -> dict[str, Any]:
             for name, away in zip(sources.configuration.node_names, state.orders.away, strict=True)
             if away
         ],
+        "fences_in_window": len(recent_fences(state, sources.now_ns)),
+        "incarnation": state.incarnation,
+        "configuration_hash": state.settings.configuration_hash.hex(),
         "stall_ms_max": state.stall_ns / 1e6,
         "counters": dict(sources.counters),
     }
@@ -328,6 +333,7 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
             effect = "; it is left out of the count" if witness.ignored else ""
             text = f"witness {witness.name}: {witness.detail}{effect}"
             alarms.append({"code": f"witness_{witness.name}", "text": text})
+    alarms += sources.unpractised
     if sources.unguarded:
         text = f"no watchdog guards this node: {sources.unguarded}"
         alarms.append({"code": "watchdog", "text": text})

@@ -38,6 +38,8 @@ from hil.record import Record
 from hil.services import Services
 
 DIRECTORY_PREFIX = "haagent-lab-"
+RESTARTING = 'while :; do "$@"; sleep 0.2; done'
+"""RestartSec=200ms, as in the unit."""
 
 
 class Lab:
@@ -172,7 +174,10 @@ class Lab:
         if self._agent_command is not None:
             return tuple(part.replace("NODE", name) for part in self._agent_command)
         run = ("run", "--config", str(self.configuration), "--node", name)
-        return tuple(module("haagent", *run))
+        command = module("haagent", *run)
+        if self.options.restarts:
+            command = ["sh", "-c", RESTARTING, "sh", *command]
+        return tuple(command)
 
     def power_on(self, *names: str) -> None:
         """Switch machines on, both when none is named."""

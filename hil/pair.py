@@ -72,6 +72,10 @@ class Options:
     log_level: str = "info"
     network: str = ""
     """Further lines of [network]."""
+    drill: str = ""
+    """Lines of [drill]."""
+    restarts: bool = False
+    """An agent that dies is started again, as systemd would do it."""
     tables: str | None = None
     """Tables in place of the usual group, as in the file; SERVICE stands for the path of the
     program that runs the bench's services (see Services)."""
@@ -105,6 +109,9 @@ references = ["{reference}"]
 
 [watchdog]
 mode = "off"
+
+[drill]
+{drill}
 
 [[node]]
 name = "alpha"
@@ -180,6 +187,7 @@ def write_configuration(directory: Path, options: Options, service: Path) -> Pat
         log_level=options.log_level,
         reference=REFERENCE,
         network=options.network,
+        drill=options.drill,
         heartbeat_port=HEARTBEAT_PORT,
     )
     for node in NODES:

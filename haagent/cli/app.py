@@ -14,6 +14,7 @@ import typer
 
 from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
+from haagent.cli.drill import drill
 from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.reload import reload
@@ -42,6 +43,7 @@ app.command()(doctor)
 app.command()(replay)
 app.command()(reload)
 app.command()(watch)
+app.add_typer(drill)
 install.add_to(app)
 
 

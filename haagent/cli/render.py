@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from haagent.cli import practice
 from haagent.cli.verdict import Status, inactive, part, rows
 from haagent.cli.words import (
     BAD,
@@ -43,6 +45,8 @@ def status_view(status: Status) -> RenderableType:
     if status.get("maintenance"):
         parts.append(text("Maintenance is on: nothing happens by itself.", WARN))
     parts += [_alarm(alarm) for alarm in rows(status, "alarms")]
+    drills = practice.lines(status, datetime.now(UTC))
+    parts += [text(line, WARN if look else DIM) for line, look in drills]
     sections = {
         "groups": _groups(status),
         "resources": _resources(status),

@@ -43,6 +43,7 @@ LIVE: Mapping[str, str] = {
     "reach": "network",
     "hooks": "hooks",
     "alerts": "alert",
+    "drill": "drill",
 }
 """Fields that a running agent takes in whole."""
 

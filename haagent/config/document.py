@@ -12,6 +12,7 @@ from fencing.config.device_table import FenceTables, read_fences
 from fencing.config.options import looks_secret, secret_advice
 from fencing.config.problems import ABSENT, HIDDEN, Problem, entry_paths, join, nearest
 from fencing.config.toml_file import read_toml
+from haagent.config.drill_table import DrillTable
 from haagent.config.findings import Findings
 from haagent.config.schema import (
     KINDS,
@@ -109,6 +110,7 @@ class Document:
     metrics: Entry[MetricsTable] | None
     witnesses: tuple[Entry[WitnessTable], ...]
     alerts: tuple[Entry[AlertTable], ...]
+    drill: Entry[DrillTable] | None
     whole: frozenset[str]
     """Lists ("node", "link", ...) of which every entry could be read: only of these may a
     check say that something is not there."""
@@ -124,23 +126,8 @@ def read_document(file: Path, findings: Findings) -> Document:
     raw = read_toml(file)
     if isinstance(raw, Problem):
         findings.add(raw)
-        return Document(
-            None,
-            None,
-            None,
-            None,
-            None,
-            (),
-            (),
-            read_fences({}),
-            (),
-            None,
-            None,
-            None,
-            (),
-            (),
-            frozenset(),
-        )
+        nothing = (None, None, None, None, None, (), (), read_fences({}), ())
+        return Document(*nothing, None, None, None, (), (), None, frozenset())
     reader = _Reader(findings, set())
     reader.read(TopTable, raw, "")
     nodes = reader.entries("node", NodeTable, raw, (2, 2))
@@ -161,6 +148,7 @@ def read_document(file: Path, findings: Findings) -> Document:
         metrics=reader.table("metrics", MetricsTable, raw),
         witnesses=reader.witnesses(raw),
         alerts=reader.entries("alert", AlertTable, raw, (0, ALERTS_MAX)),
+        drill=reader.table("drill", DrillTable, raw),
         whole=frozenset(reader.whole),
     )
 

@@ -18,6 +18,7 @@ from fencing.config.secret_files import SecretFileError
 from fencing.config.tables import read_secrets, settings, unusable
 from haagent.config.checks import check
 from haagent.config.document import Document, Entry, GroupEntry, read_document
+from haagent.config.drill_table import drill_settings
 from haagent.config.findings import Findings
 from haagent.config.group_plans import core_settings, plan
 from haagent.config.key_files import read_key
@@ -131,6 +132,7 @@ def _configuration(
     assert document.hooks is not None, "no error, and yet a table is missing"
     assert document.watchdog is not None, "no error, and yet a table is missing"
     assert document.metrics is not None, "no error, and yet a table is missing"
+    assert document.drill is not None, "no error, and yet a table is missing"
     watchdog = document.watchdog.table
     groups = tuple(plan(group, document, me) for group in document.groups)
     everything = tuple(vip for group in groups for vip in group.vips)
@@ -156,6 +158,7 @@ def _configuration(
         log=LogSettings(format=agent.log, level=agent.log_level),
         black_box_mib=agent.black_box_mib,
         warnings=warnings,
+        drill=drill_settings(document.drill.table),
     )
 
 
@@ -239,9 +242,9 @@ def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
     Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
-    [agent] and [watchdog], which each node may have its own way, and [hooks], [metrics] and
-    [[alert]], which decide nothing. Left out too are values that equal the default, so that a
-    release with a new key agrees with the one before.
+    [agent] and [watchdog], which each node may have its own way, and [hooks], [metrics],
+    [[alert]] and [drill], which decide nothing. Left out too are values that equal the default, so
+    that a release with a new key agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"

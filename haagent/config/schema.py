@@ -20,6 +20,8 @@ from haagent.config import values
 from haagent.config.settings import LogFormat, LogLevel
 from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
+from haagent.drill import due
+from haagent.drill.kinds import Kind
 from haagent.postgres.layout import VERSIONS as POSTGRES_VERSIONS
 from haagent.postgres.layout import Packaging, Rebuild
 from haagent.reach import ReachTimes
@@ -63,6 +65,12 @@ Texts = Annotated[dict[str, str], PlainValidator(values.texts)]
 Limit = Annotated[int | None, PlainValidator(forms.span("100ms", "1h"))]
 Status = Annotated[int, Field(ge=STATUS[0], le=STATUS[1])]
 Interval = Annotated[int | None, PlainValidator(values.interval)]
+DrillKind = Annotated[Kind | None, PlainValidator(values.drill)]
+Hours = Annotated[tuple[due.Hours, ...], PlainValidator(values.hours)]
+Blackouts = Annotated[tuple[due.Blackout, ...], PlainValidator(values.blackouts)]
+DayOrMore = Annotated[int, PlainValidator(forms.span("1d", "400d"))]
+UpToQuarter = Annotated[int, PlainValidator(forms.span("0s", "90d"))]
+DrillBudget = Annotated[int, PlainValidator(forms.span("100ms", "1d"))]
 
 
 class Table(BaseModel):
@@ -88,6 +96,7 @@ class TopTable(Table):
     metrics: Any = None
     witness: Any = None
     alert: Any = None
+    drill: Any = None
 
 
 class KeyTable(Table):

@@ -12,6 +12,7 @@ from typing import Literal
 from fencing import DeviceSettings
 from haagent.alerts import Receiver
 from haagent.core.settings import PairSettings
+from haagent.drill.settings import DrillSettings
 from haagent.hooks import Hook, Occasion
 from haagent.links import Link
 from haagent.metrics import MetricsSettings
@@ -185,3 +186,4 @@ class Configuration:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     witnesses: tuple[WitnessPlan, ...] = ()
     alerts: tuple[Receiver, ...] = ()
+    drill: DrillSettings = field(default_factory=DrillSettings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date, time
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 from fencing.config import duration, forms
 from fencing.config.forms import Address
 from fencing.config.problems import join
+from haagent.drill.due import DAYS, Blackout, Hours
+from haagent.drill.kinds import LEVELS, Kind
 from haagent.resources.units import UNIT_NAME, UNIT_NAME_CHARACTERS_MAX
 
 INTERFACE_BYTES_MAX = 15
@@ -43,6 +46,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 _AGENT_PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]*"
 _AGENT = re.compile(rf"ocf:{_AGENT_PART}:{_AGENT_PART}")
 _KEY_PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_HOURS = re.compile(
+    rf"({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))? ([0-9]{{2}}:[0-9]{{2}})-([0-9]{{2}}:[0-9]{{2}})"
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -293,3 +299,58 @@ def short_text(characters_max: int) -> Callable[[object], str]:
         return text
 
     return read
+
+
+def drill(value: object) -> Kind:
+    """A kind of drill."""
+    text = forms.text(value)
+    try:
+        return Kind(text)
+    except ValueError:
+        raise ValueError(f"no kind of drill; one of {', '.join(LEVELS)}") from None
+
+
+def hours(value: object) -> tuple[Hours, ...]:
+    """When something may be done: a list of days and times of the week."""
+    return tuple(
+        _hours(forms.text(one)) for one in _short_list(value, 'such as ["Mon-Fri 09:00-16:00"]')
+    )
+
+
+def _hours(text: str) -> Hours:
+    form = 'such as "Mon-Fri 09:00-16:00" or "Sun 02:00-04:00"'
+    found = _HOURS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not days and times; {form}")
+    first, last, *clock = found.groups()
+    try:
+        begin, end = (time.fromisoformat(part) for part in clock)
+    except ValueError:
+        raise ValueError(f"no time of a day; {form}") from None
+    numbers = DAYS.index(first), DAYS.index(last or first)
+    if begin >= end or numbers[0] > numbers[1]:
+        raise ValueError(f"ends before it begins; {form}, and another entry for the rest")
+    return Hours(frozenset(range(numbers[0], numbers[1] + 1)), begin, end)
+
+
+def blackouts(value: object) -> tuple[Blackout, ...]:
+    """Days, each one alone or the first and the last of several."""
+    form = 'such as ["2026-12-24", "2026-12-27/2027-01-06"]'
+    return tuple(_blackout(forms.text(one), form) for one in _short_list(value, form))
+
+
+def _blackout(text: str, form: str) -> Blackout:
+    first, _, last = text.partition("/")
+    try:
+        found = Blackout(date.fromisoformat(first), date.fromisoformat(last or first))
+    except ValueError:
+        raise ValueError(f"not a date; {form}") from None
+    if found.last < found.first:
+        raise ValueError("its last day is before its first")
+    return found
+
+
+def _short_list(value: object, form: str) -> list[object]:
+    if not isinstance(value, list) or len(value) > ENTRIES_MAX:
+        raise ValueError(f"not a list of at most {ENTRIES_MAX} texts; {form}")
+    return value

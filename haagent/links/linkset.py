@@ -59,6 +59,7 @@ class LinkSet:
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._states = [LinkState(link.name, up=False, reason="not opened") for link in links]
+        self._silent: frozenset[int] = frozenset()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -79,6 +80,8 @@ class LinkSet:
 
     def send(self, index: int, data: bytes) -> bool:
         """Send on one link; never raises, never blocks. False: counted, the frame is lost."""
+        if index in self._silent:
+            return False
         path = self._paths[index]
         error = path.error
         sent = path.send(data)
@@ -87,6 +90,15 @@ class LinkSet:
         elif path.error != error:
             self._note(index)
         return sent
+
+    def silence(self, links: frozenset[int]) -> None:
+        """For a drill: neither send nor hear anything on these links, and on no other.
+
+        It lives in this process alone: whatever becomes of it, nothing is left to be undone.
+        """
+        changed, self._silent = self._silent ^ links, links
+        for number in changed:
+            self._note(number)
 
     def drain(self) -> int:
         """Hand over what is queued on all sockets now, so that the clock may be looked at after.
@@ -115,7 +127,8 @@ class LinkSet:
 
     def _receive(self, number: int, frames_max: int = BURST_FRAMES_MAX) -> int:
         path = self._paths[number]
-        taken = path.receive(frames_max, self._takers[number])
+        taker = _ignore if number in self._silent else self._takers[number]
+        taken = path.receive(frames_max, taker)
         if path.broken:
             self._mend(number)
         return taken
@@ -182,10 +195,16 @@ class LinkSet:
         reason = _obstacle(path.link, interface) or _outage(interface) or path.error or ""
         if not reason and path.socket is None:
             reason = "not opened"
+        if number in self._silent:
+            reason = "silenced by a drill"
         state = LinkState(path.link.name, up=not reason, reason=reason)
         if state != self._states[number]:
             self._states[number] = state
             log.info("link.changed", link=state.name, up=state.up, reason=state.reason)
+
+
+def _ignore(_data: bytes, _heard_ns: int) -> None:
+    """What arrives on a silent link."""
 
 
 def _obstacle(link: Link, interface: Interface) -> str | None:

@@ -19,6 +19,7 @@ LIVE = [
     ('hedge_after = "2s"', 'hedge_after = "3s"', "timing.hedge_after"),
     ("send = 1", "send = 2", "key"),
     ('log_level = "info"', 'log_level = "debug"', "agent.log_level"),
+    ('prove_every = "90d"', 'prove_every = "30d"', "drill"),
     ('reference_interval = "2s"', 'reference_interval = "3s"', "network"),
 ]
 RESTART = [

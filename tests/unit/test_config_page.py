@@ -14,6 +14,7 @@ from fencing.config import device_table, duration
 from fencing.config.options import describe
 from fencing.drivers import DRIVERS, Address, Driver, OptionForm
 from haagent.config import schema, watching_schema
+from haagent.config.drill_table import DrillTable
 from haagent.core.settings import Timing
 
 SECTIONS = {
@@ -28,6 +29,7 @@ SECTIONS = {
     "`[watchdog]`": schema.WatchdogTable,
     "`[metrics]`": watching_schema.MetricsTable,
     "`[[alert]]`": watching_schema.AlertTable,
+    "`[drill]`": DrillTable,
     "`[[group]]`": (schema.GroupTable, schema.VipTable),
     "`[group.probe]`": schema.ProbeTable,
 }
@@ -35,7 +37,7 @@ RESOURCES = "`[[group.resource]]`"
 WITNESSES = "`[[witness]]`"
 TABLES = {
     "key", "timing", "agent", "network", "node", "link", "fence", "group", "hooks", "watchdog",
-    "metrics", "witness", "alert",
+    "metrics", "witness", "alert", "drill",
 }  # fmt: skip
 """Keys of the top level that have a section instead of a row."""
 DURATIONS = {
@@ -49,6 +51,7 @@ DURATIONS = {
     "textfile_every",
     "after",
 }
+DURATIONS |= {name for name, field in DrillTable.model_fields.items() if type(field.default) is int}
 FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
 BY_DRIVER = {"address", "user", "password_file"}
 """Keys of a [[fence]] that some drivers need and others do not."""

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`haagent drill`: practise a failover, and read what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from haagent.cli import asking, client
+from haagent.cli.loading import load_or_exit
+from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.verdict import Exit
+from haagent.errors import EdgeError
+
+if TYPE_CHECKING:
+    from haagent.config import Configuration
+    from haagent.drill.archive import Archive
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+
+drill = typer.Typer(
+    name="drill",
+    help="Practise: a failover that is never practised does not work. See docs/drills.md.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class Ended(IntEnum):
+    """Exit codes of `drill run`."""
+
+    PASSED = 0
+    FAILED = 1
+    SKIPPED = 2
+    NOT_RUNNING = 3
+    ABORTED = 4
+
+
+@drill.command()
+def run(  # noqa: PLR0913  # every option is a parameter
+    kind: Annotated[
+        Literal[
+            "check",
+            "switchover",
+            "agent-kill",
+            "agent-freeze",
+            "ring-loss",
+            "fence-standby",
+            "crash-active",
+            "partition",
+            "fence-active",
+        ],
+        typer.Argument(help="In the order of their levels: each risks more than the one before."),
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the node's name.")] = False,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option("--despite", help="Begin all the same: calendar, rested or stable."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: NodeOption = None,
+    socket: SocketOption = DEFAULT_SOCKET,
+) -> None:
+    """Run one drill on the running pair: checklist, fault, what came of it, rollback, report.
+
+    What happens goes to stderr, the report to stdout. Exit codes: 0 passed; 1 failed: something
+    was not as it must be; 2 not begun, with the reasons; 3 no agent; 4 aborted.
+    """
+    from fencing.console.output import Output  # noqa: PLC0415 only this command needs all of it
+    from haagent.drill.kinds import Kind  # noqa: PLC0415
+    from haagent.drill.preconditions import SOFT  # noqa: PLC0415
+    from haagent.drill.run import Drill, Wish  # noqa: PLC0415
+
+    unknown = set(despite or ()) - SOFT
+    if unknown:
+        raise typer.BadParameter(f"--despite takes one of: {', '.join(sorted(SOFT))}")
+    configuration = load_or_exit(config, node)
+    asking.status(socket)  # Ends here, with its own exit code, if no agent answers.
+    output = Output.standard()
+    output.say(f"drill {kind}: {Kind(kind).plan.method}")
+    output.say(f"expected: {Kind(kind).plan.expects}")
+    wish = Wish(Kind(kind), config, socket, frozenset(despite or ()))
+
+    def door(request: Mapping[str, object], timeout_s: float) -> Mapping[str, Any]:
+        return client.ask(socket, request, timeout_s)
+
+    def confirm(name: str) -> bool:
+        return yes or _typed(name)
+
+    record = asyncio.run(Drill(wish, configuration, door, output.say, confirm).run())
+    output.flush()
+    typer.echo(json.dumps(record) if as_json else _text(configuration, record))
+    raise typer.Exit(Ended[str(record["verdict"]).upper()])
+
+
+@drill.command()
+def report(
+    identity: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The drill; the last one if left out.")
+    ] = None,
+    *,
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--form", help="What is printed.")
+    ] = "text",
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: NodeOption = None,
+) -> None:
+    """Show the report of a drill, run from either node."""
+    configuration = load_or_exit(config, node)
+    record = _record(_archive(configuration), identity)
+    typer.echo(json.dumps(record) if form == "json" else _text(configuration, record))
+
+
+@drill.command("list")
+def list_(
+    *,
+    as_json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: NodeOption = None,
+) -> None:
+    """List the drills that are known here, newest last."""
+    from haagent.drill.text import table  # noqa: PLC0415
+
+    entries = _archive(load_or_exit(config, node)).entries()
+    if as_json:
+        rows = [
+            {"id": e.id, "kind": e.kind, "verdict": e.verdict, "began": e.began.isoformat()}
+            for e in entries
+        ]
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(table(entries) or "No drill was run yet.")
+
+
+def _typed(name: str) -> bool:
+    """Have the name of the node typed whose power is, or may be, cut."""
+    typer.echo(f"The power of {name} is cut, or may be.", err=True)
+    try:
+        return bool(typer.prompt(f"Type the name of that node ({name})", err=True) == name)
+    except typer.Abort:
+        return False
+
+
+def _archive(configuration: Configuration) -> Archive:
+    from haagent.drill.archive import Archive  # noqa: PLC0415
+
+    return Archive(configuration.state_dir)
+
+
+def _record(archive: Archive, identity: str | None) -> dict[str, Any]:
+    entries = archive.entries()
+    if not entries:
+        _fail("no drill was run yet")
+    try:
+        return archive.load(identity or entries[-1].id)
+    except EdgeError as error:
+        _fail(str(error))
+
+
+def _text(configuration: Configuration, record: Mapping[str, Any]) -> str:
+    from haagent.drill.text import text  # noqa: PLC0415
+
+    return text(record, _earlier(_archive(configuration), record))
+
+
+def _earlier(archive: Archive, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Drills of the same kind, oldest first; what cannot be read is left out."""
+    found = []
+    for entry in archive.entries():
+        if entry.kind == record.get("kind") and entry.id != record.get("id"):
+            try:
+                found.append(archive.load(entry.id))
+            except EdgeError:
+                continue
+    return found
+
+
+def _fail(text: str) -> NoReturn:
+    asking.fail(text, Exit.DEGRADED)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One drill, from its checklist to its record on both nodes.
+
+If this program dies, the faults end by themselves where they are (`faults`), and the agents do
+what they do anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from haagent.config import Configuration
+from haagent.drill import preconditions
+from haagent.drill.archive import Archive, Verdict, new_id
+from haagent.drill.client import Clients
+from haagent.drill.experiment import experiment, report
+from haagent.drill.holders import Holders
+from haagent.drill.kinds import Kind
+from haagent.drill.pair import Door, Pair
+from haagent.drill.power import Power
+from haagent.drill.preconditions import Found, Item
+from haagent.drill.scene import Scene
+from haagent.drill.timeline import Timeline
+from haagent.drill.watch import Watch
+from haagent.errors import EdgeError
+from haagent.netlink import Netlink
+
+SIGNALS = {
+    signal.SIGINT: ("interrupted", "interrupted"),
+    signal.SIGTERM: ("interrupted", "told to end"),
+    signal.SIGHUP: ("terminal_lost", "the controlling terminal is gone"),
+}
+FORM = 1
+"""Version of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person, or the timer, wants."""
+
+    kind: Kind
+    config: Path
+    socket: Path
+    despite: frozenset[str] = frozenset()
+    """Items of the checklist that are passed over."""
+    by: str = "person"
+
+
+@dataclass(slots=True)
+class Drill:
+    """One run."""
+
+    wish: Wish
+    configuration: Configuration
+    door: Door
+    say: Callable[[str], None]
+    """Shows a line; never raises."""
+    confirm: Callable[[str], bool]
+    """Has a person type the name of the node whose power is touched."""
+    _record: dict[str, Any] = field(default_factory=dict, init=False)
+
+    async def run(self) -> dict[str, Any]:
+        """Run it, keep its record on both nodes, and return it."""
+        names, pair = self.configuration.node_names, self.configuration.pair
+        both = Pair(self.door, names[pair.me], names[pair.peer])
+        kind, timeline = self.wish.kind, Timeline(self.say)
+        archive, began = Archive(self.configuration.state_dir), datetime.now(UTC)
+        self._record = {
+            "form": FORM,
+            "id": new_id(began, kind, both.me),
+            "kind": kind.value,
+            "level": kind.level,
+            "node": both.me,
+            "peer": both.peer,
+            "by": self.wish.by,
+            "began": began.isoformat(timespec="seconds"),
+            "method": kind.plan.method,
+            "expects": kind.plan.expects,
+            "configuration_hash": pair.configuration_hash.hex(),
+        }
+        items = await self._checklist(both, archive)
+        refused = preconditions.refused(items, self.wish.despite)
+        if refused:
+            # A check that finds something has done its work; any other drill did not begin.
+            verdict = Verdict.FAILED if kind is Kind.CHECK else Verdict.SKIPPED
+            self._end(verdict, "; ".join(f"{item.code}: {item.text}" for item in refused))
+        elif kind.plan.power and not self.confirm(both.peer):
+            self._end(Verdict.SKIPPED, "not confirmed: nothing was done")
+        else:
+            await self._carry_out(both, timeline)
+        self._record["took_s"] = round((time.monotonic_ns() - timeline.zero_ns) / 1e9, 1)
+        await self._keep(both, archive)
+        return self._record
+
+    def _end(self, verdict: Verdict, reason: str) -> None:
+        self._record |= {"verdict": verdict.value, "reason": reason, "deviations": [reason]}
+
+    async def _checklist(self, both: Pair, archive: Archive) -> list[Item]:
+        here, there = await both.status(both.me), await both.status(both.peer)
+        now = datetime.now().astimezone()
+        entries = archive.entries()
+        found = Found(self.configuration, self.wish.kind, here, there, entries, now)
+        items = preconditions.checklist(found)
+        for item in items:
+            self.say(item.line)
+        self._record["preconditions"] = preconditions.data(items)
+        self._record["versions"] = {name: status["version"] for name, status in found.both()}
+        return items
+
+    async def _carry_out(self, both: Pair, timeline: Timeline) -> None:
+        """With eyes open; all of them are closed again."""
+        async with AsyncExitStack() as stack:
+            netlink = Netlink()
+            await netlink.open()
+            stack.callback(netlink.close)
+            clients = Clients(self.configuration, netlink, both.me, both.peer)
+            vips = tuple(vip for plan in self.configuration.groups for vip in plan.vips)
+            holders = Holders(netlink, vips, clients)
+            watch = Watch(both, timeline, clients, holders)
+            power = Power(self.wish.config, both.me, both.peer, self.wish.socket)
+            scene = Scene(self.wish.kind, self.configuration, both, power, timeline, watch)
+            _listen_to_signals(watch)
+            stack.push_async_callback(clients.close)
+            stack.push_async_callback(holders.close)
+            clients.start()
+            await holders.start()
+            try:
+                for node in (both.me, both.peer):
+                    await both.order("begin", node, id=self._record["id"])
+            except EdgeError as error:
+                self._end(Verdict.ABORTED, f"not begun: {error}")
+                return
+            watch.start(self._record["id"])
+            stack.push_async_callback(watch.close)
+            self._record |= report(scene, await experiment(scene))
+
+    async def _keep(self, both: Pair, archive: Archive) -> None:
+        """On this node's disk, then on the peer's, where the next drill makes good what fails."""
+        try:
+            await asyncio.to_thread(archive.store, self._record)
+            await both.order("share")
+        except EdgeError as error:
+            self.say(f"the record is not on both nodes: {error}")
+        for node in (both.me, both.peer):
+            with suppress(EdgeError):
+                await both.order("end", node, id=self._record["id"])
+
+
+def _listen_to_signals(watch: Watch) -> None:
+    """From now on they stop the drill, which still puts everything back."""
+    loop = asyncio.get_running_loop()
+    for number, (code, text) in SIGNALS.items():
+        loop.add_signal_handler(number, watch.stop, code, text)
