@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import secrets
 import signal
 import threading
@@ -68,6 +69,8 @@ class Agent:
         self._incarnation = secrets.randbits(63) + 1
         self._counter = 0
         self._inbox: deque[Event] = deque()
+        self._context = contextvars.copy_context()
+        """Of every turn: what a task of one group brings in concerns all of them."""
         self._timer: asyncio.TimerHandle | None = None
         self._armed_ns: int | None = None
         self._turning = True
@@ -224,7 +227,7 @@ class Agent:
     def _wake(self) -> None:
         if not self._turning:
             self._turning = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
         """All queued input, then the clock, then the next deadline (S6)."""
@@ -252,7 +255,8 @@ class Agent:
         self._timer, self._armed_ns = None, due_ns
         if due_ns is not None:
             delay_s = max(0, due_ns - time.monotonic_ns()) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay_s, self._ring, context=self._context)
 
     def _ring(self) -> None:
         self._timer = None

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from uuid import UUID
 
@@ -202,7 +202,8 @@ class Edges:
             case Manage():
                 self.services.manage(effect.group, on=effect.on)
             case StandBy():
-                self.services.stand_by(effect.group, on=effect.on)
+                with self._about(effect.group):
+                    self.services.stand_by(effect.group, on=effect.on)
 
     def expect_identity(self, identity: bytes) -> None:
         """The peer said which machine it is: its fence devices must say the same."""
@@ -247,7 +248,13 @@ class Edges:
         before = self._working.get(group)
         if before is not None:
             before.cancel()
-        self._working[group] = self._spawn(self._after(before, work))
+        with self._about(group):
+            self._working[group] = self._spawn(self._after(before, work))
+
+    def _about(self, group: int) -> AbstractContextManager[None]:
+        """What a task that is begun in here logs, or one that it begins, names the group."""
+        name = self._configuration.pair.groups[group].name
+        return structlog.contextvars.bound_contextvars(group=name)
 
     async def _after(
         self, before: asyncio.Task[None] | None, work: Coroutine[None, None, None]
@@ -336,6 +343,8 @@ class Edges:
             self._take(FenceReadied(*judged))
 
     def _reach_changed(self, group: int, verdict: Verdict) -> None:
+        name = self._configuration.pair.groups[group].name
+        log.info("reach.changed", group=name, **asdict(verdict))
         self._take(ReachChanged(group, verdict.reachable, verdict.doubtful))
 
     def _vip_lost(self, vip: Vip, reason: str) -> None:

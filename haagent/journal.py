@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from haagent.core.effects import Beat, Persist, Reply
-from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead, Reconfigured
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
 from haagent.core.phases import GroupPhase, PairPhase
 from haagent.core.state import State, Step
 
@@ -35,7 +35,7 @@ class Journal:
             return
         cause = type(event).__name__
         if not quiet:
-            log.info(EVENT_TAKEN, at_ns=now_ns, cause=cause, **_facts(event))
+            log.info(EVENT_TAKEN, at_ns=now_ns, cause=cause, **_facts(event, step.state))
         if before.pair is not step.state.pair:
             self._tell_pair(before, step.state, cause, now_ns)
         changed = before.groups is not step.state.groups
@@ -53,7 +53,8 @@ class Journal:
         for effect in step.effects:
             if not isinstance(effect, Beat | Persist | Reply):
                 name = type(effect).__name__
-                log.info(EFFECT_ORDERED, at_ns=now_ns, effect=name, **_facts(effect))
+                facts = _facts(effect, step.state)
+                log.info(EFFECT_ORDERED, at_ns=now_ns, effect=name, **facts)
 
     def _tell_pair(self, before: State, after: State, cause: str, now_ns: int) -> None:
         reasons = _reasons(after)
@@ -76,11 +77,9 @@ def _reasons(state: State) -> list[str]:
     return [reason.code for reason in getattr(state.pair, "reasons", ())]
 
 
-def _facts(value: Any) -> dict[str, Any]:
-    """The fields of an event or effect; its `group` is a number and named so."""
+def _facts(value: Any, state: State) -> dict[str, Any]:
+    """The fields of an event or effect; its `group` is a number there, and here a name."""
     facts = {field.name: getattr(value, field.name) for field in fields(value)}
-    if "group" in facts:
-        facts["group_index"] = facts.pop("group")
-    if isinstance(value, Reconfigured):
-        facts = {"configuration_hash": value.settings.configuration_hash.hex()}
+    if isinstance(index := facts.get("group"), int):
+        facts["group"] = state.groups[index].settings.name
     return facts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Log lines to stderr that never hold up the loop: a bounded queue and a thread that writes.
+"""Log lines to stderr or the journal that never hold up the loop: a bounded queue and a thread.
 
 Rendering is the thread's work too, because a traceback reads source files from the disk. When
 stderr blocks, the queue fills, further lines are dropped and counted, and the count is logged.
@@ -15,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import structlog
 
 from haagent.config.settings import LogFormat, LogLevel, LogSettings
+from haagent.journald import Journald, is_journal
 
 QUEUE_LINES_MAX = 10_000
 """About 5 MB of lines: minutes of trouble, and a bound for the memory it takes."""
@@ -34,7 +36,10 @@ _listeners: Final[list[Listener]] = []
 class LogWriter:
     """Writes queued events to a descriptor from its own thread."""
 
-    def __init__(self, log_format: LogFormat, descriptor: int) -> None:
+    def __init__(
+        self, log_format: LogFormat, descriptor: int, journal: Journald | None = None
+    ) -> None:
+        self._journal: Final = journal
         self._queue: SimpleQueue[EventDict | None] = SimpleQueue()
         self._descriptor: Final = descriptor
         self._render: Final = _renderer(log_format, colors=os.isatty(descriptor))
@@ -64,6 +69,8 @@ class LogWriter:
             if self.dropped > self._reported:
                 lost, self._reported = self.dropped - self._reported, self.dropped
                 self._write(_stamped({"event": "log.dropped", "level": "error", "lost": lost}))
+        if self._journal is not None:
+            self._journal.close()
 
     def _write(self, event: EventDict) -> None:
         try:
@@ -72,6 +79,8 @@ class LogWriter:
             # One value that cannot be shown must not end the log of everything after it.
             name = event.get("event")
             text = json.dumps({"event": "log.unrenderable", "of": repr(name), "why": repr(error)})
+        if self._journal is not None and self._journal.send(event, text):
+            return
         line = text.encode(errors="backslashreplace") + b"\n"
         try:
             # Not through sys.stderr: a thread that dies in its lock would take the exit with it.
@@ -104,19 +113,27 @@ class _Queued(logging.Handler):
         self.writer.put(_stamped(event))
 
 
-def setup(settings: LogSettings, descriptor: int | None = None) -> LogWriter:
+def setup(
+    settings: LogSettings,
+    descriptor: int | None = None,
+    constants: Mapping[str, str] = MappingProxyType({}),
+) -> LogWriter:
     """From now on log as `settings` say; what is queued is written before the process ends.
 
     Args:
         settings: Format and lowest level.
-        descriptor: File descriptor to write to; None: stderr.
+        descriptor: File descriptor to write to; None: stderr. If it is the journal's, entries
+            go there with their fields.
+        constants: Fields of every entry in the journal.
 
     Returns:
         The writer, for its count of lost lines.
     """
     levels = logging.getLevelNamesMapping()
     level = levels[settings.level.upper()]
-    writer = LogWriter(settings.format, sys.stderr.fileno() if descriptor is None else descriptor)
+    target = sys.stderr.fileno() if descriptor is None else descriptor
+    journal = Journald(constants) if is_journal(target) else None
+    writer = LogWriter(settings.format, target, journal)
     writer.level = level
 
     def enqueue(_logger: object, _name: str, event: EventDict) -> NoReturn:

@@ -62,7 +62,8 @@ def run(
     from haagent.config import load  # noqa: PLC0415 same
 
     configuration = load_or_exit(config, node)
-    log.setup(configuration.log)
+    me = configuration.node_names[configuration.pair.me]
+    log.setup(configuration.log, constants={"cluster": configuration.cluster, "node": me})
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:

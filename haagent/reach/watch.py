@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
-
-import structlog
 
 from haagent.netlink import Netlink
 from haagent.reach import Change, Clients, ReachTimes, Reference, Verdict
@@ -24,8 +21,6 @@ NUMBERS = 0x10000
 """Questions are numbered in 16 bits and start again from 0."""
 REPEAT_S = 0.1
 """Between the questions of `answers_now`: one lost frame must not look like isolation."""
-
-log = structlog.get_logger()
 
 
 class ReachWatch:
@@ -174,7 +169,6 @@ class ReachWatch:
             verdict = self._verdict(clients)
             if verdict != self._verdicts[index]:
                 self._verdicts[index] = verdict
-                log.info("reach.changed", group=index, **asdict(verdict))
                 self._on_change(index, verdict)
 
     def _verdict(self, clients: Clients) -> Verdict:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from haagent.metrics.failovers import PHASES
-from hil.agent import Agent
+from hil.agent import Agent, role
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.network import VIP
@@ -223,3 +223,23 @@ def test_promtool_and_the_textfile_agree(roles: Roles) -> None:
         return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
 
     assert names(written) == names(scraped)
+
+
+def test_the_log_names_the_group_it_is_about(build: Callable[[Options], Lab]) -> None:
+    """What a group's own tasks log has its name, and what they lead to for the pair has none."""
+    # Nobody is heard: every turn follows from the one that the group's first task began.
+    pair = build(Options(timing={"lone_start": "fence", "lone_start_after": "2s"}))
+    pair.power_on("alpha")
+    alone = pair.machines["alpha"]
+    Agent(alone).wait(lambda s: role(s) == "active", LIMIT_S, "active")
+    of_group = ("resource.stopped", "resource.started", "group.changed")
+    of_pair = ("agent.started", "pair.changed", "fence.device_answered")
+    about: dict[str, set[object]] = {}
+    end_s = time.monotonic() + LIMIT_S
+    while not about.keys() >= {*of_group, *of_pair}:
+        assert time.monotonic() < end_s, about
+        for event in alone.agent_events():
+            about.setdefault(str(event["event"]), set()).add(event.get("group"))
+    assert all(about[name] == {"web"} for name in of_group), about
+    assert all(about[name] == {None} for name in of_pair), about
+    assert about["core.took"] == {"web", None}

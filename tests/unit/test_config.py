@@ -18,8 +18,6 @@ from haagent.links import Link
 from haagent.reach import Reference
 from haagent.vip import Vip
 
-PROJECT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
