@@ -32,11 +32,12 @@ from haagent.core.events import (
 from haagent.core.phases import HOLDING
 from haagent.core.state import State, Step
 from haagent.core.step import deadline_ns, start, step
-from haagent.core.wire import DecodeError, Frame, cluster_id, decode, encode, encode_body
+from haagent.core.wire import DecodeError
 from haagent.drill.station import Station
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
+from haagent.heartbeats import Heartbeats
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
@@ -65,9 +66,8 @@ class Agent:
             configuration.pair, host_identity=host.system_uuid(), release=release.packed()
         )
         self._configuration = configuration = replace(configuration, pair=identified)
-        self._cluster = cluster_id(configuration.cluster)
         self._incarnation = secrets.randbits(63) + 1
-        self._counter = 0
+        self._heartbeats = Heartbeats(configuration.cluster, identified.me, self._incarnation)
         self._inbox: deque[Event] = deque()
         self._context = contextvars.copy_context()
         """Of every turn: what a task of one group brings in concerns all of them."""
@@ -309,26 +309,17 @@ class Agent:
     def _send(self, beat: Beat) -> None:
         self._watchdog.beat(time.monotonic_ns())
         self._notifier.beat(time.monotonic_ns())
-        keys, me = self._configuration.keys, self._configuration.pair.me
-        content = encode_body(beat.body)
-        for index in range(len(self._configuration.links)):
-            self._counter += 1
-            frame = Frame(me, index, self._incarnation, self._counter, beat.body)
-            data = encode(
-                frame,
-                cluster=self._cluster,
-                key_id=keys.send,
-                key=keys.secrets[keys.send],
-                content=content,
-            )
+        keys, links = self._configuration.keys, len(self._configuration.links)
+        for index, data in enumerate(self._heartbeats.signed(beat.body, keys, links)):
             self._links.send(index, data)
+            if not index:
+                self._edges.panel.copy(data)
 
     def _datagram(self, link: int, data: bytes, heard_ns: int) -> None:
         if self._drills.took(data):
             return
-        keys, me = self._configuration.keys, self._configuration.pair.me
         try:
-            frame = decode(data, cluster=self._cluster, keys=keys.secrets, me=me)
+            frame = self._heartbeats.read(data, self._configuration.keys)
         except DecodeError as error:
             self._onlookers.counts.frames[f"refused_{error.refusal}"] += 1
             return

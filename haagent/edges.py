@@ -58,7 +58,7 @@ from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf
 from haagent.vip.holder import VipHolder
 from haagent.vip.prober import VipProber
-from haagent.witness.build import make_panel
+from haagent.witness.build import make_panel, make_seal
 
 DISK_S = 1.0
 """What a record may take at the end; it says that nothing is held here any more."""
@@ -232,6 +232,7 @@ class Edges:
         """
         self._evidence.reconfigure(new, probes)
         self._configuration = new
+        self.panel.take_keys(make_seal(new.cluster, new.keys))
         self.services.reconfigure(new.groups, probes.watching)
         self.fence.reconfigure(new.devices[new.pair.peer], new.hedge_after_s)
         self._judge_fence()
@@ -292,7 +293,8 @@ class Edges:
         consent, found = await asyncio.gather(
             self.panel.claim(effect.terms), self._evidence.gather(effect.attempt, held)
         )
-        self._take(replace(found, consent=consent))
+        serving = found.serving or self.panel.serving
+        self._take(replace(found, consent=consent, serving=serving))
 
     async def _persist(self, effect: Persist) -> None:
         try:

@@ -16,6 +16,7 @@ from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.drill import drill
 from haagent.cli.loading import load_or_exit
+from haagent.cli.observe import observe
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
 from haagent.cli.reload import reload
 from haagent.cli.replay import replay
@@ -44,6 +45,7 @@ app.command()(replay)
 app.command()(reload)
 app.command()(watch)
 app.add_typer(drill)
+app.command()(observe)
 install.add_to(app)
 
 

@@ -51,7 +51,7 @@ def load(path: Path, node: str | None) -> Configuration:
     findings = Findings(path)
     document = read_document(path, findings)
     check(document, findings)
-    keys = _keys(document.key, path.parent, findings) if document.key else None
+    keys = read_keys(document.key, path.parent, findings) if document.key else None
     secrets, unreadable = read_secrets(document.fences.secrets, path.parent)
     for problem in unreadable:
         findings.add(problem)
@@ -64,7 +64,8 @@ def load(path: Path, node: str | None) -> Configuration:
     return replace(configuration, alerts=receivers)
 
 
-def _keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:
+def read_keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:
+    """The secrets of [key]; what is wrong with one goes to `findings`."""
     secrets: dict[int, bytes] = {}
     for name, location in key.table.files.items():
         where = f"{key.where}.files.{join(name)}"

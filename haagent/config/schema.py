@@ -37,6 +37,7 @@ BLACK_BOX_MIB = 256
 """Two to four days of heartbeats. Source: docs/black-box.md."""
 WITNESS_TIMEOUT_NS = duration.UNITS_NS["s"] // 2
 """What there is between suspect_after and dead_after, with a margin."""
+OBSERVER_PORT = 7073
 LEASE_NS = 30 * duration.UNITS_NS["s"]
 """Longer than a fence takes; of a holder that died it keeps the other node so long."""
 MOVE_WINDOW_NS = 10 * duration.UNITS_NS["m"]
@@ -334,6 +335,15 @@ class EtcdTable(CountedTable):
     lease: Annotated[int, PlainValidator(forms.span("5s", "10m"))] = LEASE_NS
 
 
+class ObserverTable(CountedTable):
+    """Form of a [[witness]] of kind "observer"."""
+
+    kind: Literal["observer"]
+    address: Host
+    port: Port = OBSERVER_PORT
+    lease: Annotated[int, PlainValidator(forms.span("5s", "10m"))] = LEASE_NS
+
+
 class ReferenceWitnessTable(CountedTable):
     """Form of a [[witness]] of kind "reference"."""
 
@@ -341,9 +351,9 @@ class ReferenceWitnessTable(CountedTable):
     address: Host
 
 
-WitnessTable = EtcdTable | ReferenceWitnessTable
+WitnessTable = EtcdTable | ObserverTable | ReferenceWitnessTable
 WITNESSES: Mapping[str, type[WitnessTable]] = MappingProxyType(
-    {"etcd": EtcdTable, "reference": ReferenceWitnessTable}
+    {"etcd": EtcdTable, "observer": ObserverTable, "reference": ReferenceWitnessTable}
 )
 """Form of a [[witness]] by what stands under its `kind`."""
 

@@ -11,22 +11,34 @@ from fencing.config import duration
 from fencing.config.problems import ABSENT
 from haagent.config.document import Document
 from haagent.config.findings import Findings
-from haagent.config.schema import EtcdTable, ReferenceWitnessTable, WitnessTable
+from haagent.config.schema import (
+    EtcdTable,
+    ObserverTable,
+    ReferenceWitnessTable,
+    WitnessTable,
+)
 from haagent.config.values import Url
 from haagent.witness.majority import exclusive
-from haagent.witness.settings import EtcdSettings, ReferenceSettings, WitnessPlan
+from haagent.witness.settings import (
+    EtcdSettings,
+    ObserverSettings,
+    ReferenceSettings,
+    WitnessPlan,
+)
 
 TLS_ONLY = ("server_name", "ca_file", "cert_file", "key_file")
-CHOOSING = (EtcdTable,)
+CHOOSING = (EtcdTable, ObserverTable)
 """Kinds that agree to one node at a time."""
 
 
 def plan_witness(table: WitnessTable) -> WitnessPlan:
     """What a checked [[witness]] says."""
-    target: EtcdSettings | ReferenceSettings
+    target: EtcdSettings | ObserverSettings | ReferenceSettings
     match table:
         case EtcdTable():
             target = _etcd(table)
+        case ObserverTable():
+            target = ObserverSettings(table.address, table.port, table.lease)
         case ReferenceWitnessTable():
             target = ReferenceSettings(table.address)
         case _:
@@ -56,7 +68,9 @@ def check_witnesses(document: Document, findings: Findings) -> None:
     """Report what of the witnesses is inconsistent or unwise."""
     for entry in document.witnesses:
         if isinstance(entry.table, EtcdTable):
-            _check_etcd(entry.where, entry.table, document, findings)
+            _check_etcd(entry.where, entry.table, findings)
+        if isinstance(entry.table, CHOOSING):
+            _check_lease(entry.where, entry.table.lease, document, findings)
     choosing = [isinstance(entry.table, CHOOSING) for entry in document.witnesses]
     if any(choosing) and not exclusive(choosing) and "witness" in document.whole:
         text = (
@@ -66,7 +80,7 @@ def check_witnesses(document: Document, findings: Findings) -> None:
         findings.warning("witness", len(choosing), text)
 
 
-def _check_etcd(where: str, table: EtcdTable, document: Document, findings: Findings) -> None:
+def _check_etcd(where: str, table: EtcdTable, findings: Findings) -> None:
     tls = {url.tls for url in table.endpoints}
     if len(tls) > 1:
         text = "some with https and some without; use one for all"
@@ -85,10 +99,13 @@ def _check_etcd(where: str, table: EtcdTable, document: Document, findings: Find
     if table.lease % duration.UNITS_NS["s"]:
         text = 'a lease has whole seconds; such as "30s"'
         findings.error(f"{where}.lease", duration.render(table.lease), text)
+
+
+def _check_lease(where: str, lease_ns: int, document: Document, findings: Findings) -> None:
     deadline_ns = max((fence.deadline_ns for fence in document.fences.tables), default=0)
-    if table.lease <= deadline_ns:
-        text = "not above the longest deadline of a [[fence]]; the lock must outlast a fence"
-        findings.error(f"{where}.lease", duration.render(table.lease), text)
+    if lease_ns <= deadline_ns:
+        text = "not above the longest deadline of a [[fence]]; the consent must outlast a fence"
+        findings.error(f"{where}.lease", duration.render(lease_ns), text)
 
 
 def _shown(urls: tuple[Url, ...]) -> str:

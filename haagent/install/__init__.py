@@ -39,6 +39,7 @@ class File:
 
 FILES = (
     File("systemd/haagent.service", "systemd/system/haagent.service"),
+    File("systemd/haagent-observer.service", "systemd/system/haagent-observer.service"),
     File("systemd/sysusers.conf", "sysusers.d/haagent.conf"),
     File("systemd/tmpfiles.conf", "tmpfiles.d/haagent.conf"),
     File("systemd/networkd.conf", "systemd/networkd.conf.d/50-haagent.conf"),

@@ -32,6 +32,8 @@ class Vote:
     word: Word
     detail: str
     """For the operator."""
+    serving: bool = False
+    """It knows that the service answers its clients."""
 
 
 class Witness(Protocol):

@@ -7,15 +7,24 @@ import ssl
 from typing import assert_never
 
 from haagent.config import Configuration
+from haagent.config.settings import Keys
+from haagent.core.wire import cluster_id
 from haagent.errors import EdgeError
 from haagent.probes.stream import check_server_name, tls_context
 from haagent.reach import Reference
 from haagent.witness import Seat, Witness
 from haagent.witness.etcd import EtcdWitness
 from haagent.witness.gateway import Endpoint, Gateway
+from haagent.witness.observing import ObserverWitness
 from haagent.witness.panel import Panel
 from haagent.witness.reference import ReferenceWitness
-from haagent.witness.settings import EtcdSettings, ReferenceSettings, WitnessPlan
+from haagent.witness.settings import (
+    EtcdSettings,
+    ObserverSettings,
+    ReferenceSettings,
+    WitnessPlan,
+)
+from haagent.witness.telegram import Seal
 
 QUESTION_PART = 0.6
 """Of the time for a claim, which takes three questions of a cluster in good order: what one of them
@@ -45,10 +54,19 @@ def _witness(plan: WitnessPlan, configuration: Configuration) -> Witness:
                 configuration.node_names[configuration.pair.me],
                 plan.target.lease_s,
             )
+        case ObserverSettings():
+            seal, me = make_seal(configuration.cluster, configuration.keys), configuration.pair.me
+            address, port = plan.target.address, plan.target.port
+            return ObserverWitness(address, port, me, seal, plan.timeout_s)
         case ReferenceSettings():
             return ReferenceWitness(Reference(plan.target.address), plan.timeout_s)
         case _:
             assert_never(plan.target)
+
+
+def make_seal(cluster: str, keys: Keys) -> Seal:
+    """How telegrams to and from observers are signed: as the heartbeats are."""
+    return Seal(cluster_id(cluster), keys.send, keys.secrets)
 
 
 def make_gateway(settings: EtcdSettings, timeout_s: float) -> Gateway:

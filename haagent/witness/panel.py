@@ -17,6 +17,8 @@ from haagent.core.phases import Active
 from haagent.core.state import State
 from haagent.witness import Seat, Vote, Witness, WitnessState, Word, keeps_claim
 from haagent.witness.majority import Ballot, count
+from haagent.witness.observing import ObserverWitness
+from haagent.witness.telegram import Seal
 
 LOOK_EVERY_S = 5.0
 """A witness that is lost shows in `status` after so long, and costs next to nothing till then."""
@@ -40,6 +42,11 @@ class Panel:
         """What each said last, by its name."""
         self.looked_ns: int | None = None
         """When the last round of questions ended, monotonic."""
+        self.serving = False
+        """A witness that was asked last for its consent knows that the service answers."""
+        self._observers = [
+            seat.witness for seat in seats if isinstance(seat.witness, ObserverWitness)
+        ]
         self._second = second
         self._back_off_ns = 0
         self._claimed = False
@@ -85,6 +92,16 @@ class Panel:
         for seat in self.seats:
             seat.witness.close()
 
+    def copy(self, heartbeat: bytes) -> None:
+        """Let the observers hear what the peer hears."""
+        for observer in self._observers:
+            observer.copy(heartbeat)
+
+    def take_keys(self, seal: Seal) -> None:
+        """Speak to the observers by these keys from now on."""
+        for observer in self._observers:
+            observer.seal = seal
+
     async def claim(self, terms: tuple[int, ...]) -> Consent:
         """Ask for the witnesses' consent to a takeover; never raises.
 
@@ -92,12 +109,14 @@ class Panel:
             terms: The highest term known here of each group; () when nothing would be gained.
         """
         if not self.seats or not terms:
+            self.serving = False
             return Consent.UNASKED
         async with self._claiming:
             if time.monotonic_ns() < self._back_off_ns:
                 return Consent.REFUSED
             self._claimed = True
             votes = await self._ask(lambda witness: witness.claim(terms))
+            self.serving = any(vote.serving for vote in votes)
             consent = self._count(votes)
             if consent is Consent.REFUSED:
                 # What we hold without a majority must not keep the other node from one.

@@ -31,11 +31,20 @@ class ReferenceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserverSettings:
+    """A machine on which `haagent observe` runs."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+    lease_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class WitnessPlan:
     """One [[witness]]."""
 
     name: str
-    target: EtcdSettings | ReferenceSettings
+    target: EtcdSettings | ObserverSettings | ReferenceSettings
     timeout_s: float
     """For one question of ours, however many questions it takes to answer it."""
     ignored: bool
@@ -44,4 +53,10 @@ class WitnessPlan:
     @property
     def kind(self) -> str:
         """As in the configuration."""
-        return "etcd" if isinstance(self.target, EtcdSettings) else "reference"
+        match self.target:
+            case EtcdSettings():
+                return "etcd"
+            case ObserverSettings():
+                return "observer"
+            case ReferenceSettings():
+                return "reference"

@@ -86,6 +86,18 @@ def test_strict_drop_in_is_verified_and_strict(root: Path) -> None:
     assert exposure(root) < 5 < open_exposure < 9
 
 
+def test_observer_may_do_next_to_nothing(root: Path) -> None:
+    """Its unit is understood line by line, and its exposure is that of a program of no rights."""
+    text = (ROOT / "systemd/haagent-observer.service").read_text()
+    (root / "etc/systemd/system/haagent-observer.service").write_text(text)
+    said = analyze("verify", f"--root={root}", "haagent-observer.service").stderr
+    assert [line for line in said.splitlines() if "haagent" in line] == []
+    offline = ("--offline=yes", f"--root={root}", "haagent-observer.service")
+    found = re.search(r"exposure level for \S+: ([\d.]+)", analyze("security", *offline).stdout)
+    assert found is not None
+    assert float(found[1]) < 3
+
+
 def test_services_inherit_nothing_that_they_miss() -> None:
     """The unit itself has none of the restrictions that a service started by a child would keep."""
     text = UNIT.read_text()

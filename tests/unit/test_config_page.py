@@ -134,7 +134,8 @@ def test_every_key_of_a_witness_is_on_the_page() -> None:
             if field.is_required():
                 assert cell == "required", name
             elif isinstance(field.default, int):
-                assert cell == f'`"{duration.render(field.default)}"`', name
+                written = field.default if name == "port" else f'"{duration.render(field.default)}"'
+                assert cell == f"`{written}`", name
             elif field.default is not None:
                 assert cell == f'`"{field.default}"`', name
 
@@ -145,7 +146,7 @@ def test_the_example_of_witnesses_loads(tmp_path: Path) -> None:
     without = site.load(example())
     configuration = site.load(example() + witnesses())
     assert configuration.warnings == ()
-    assert [plan.name for plan in configuration.witnesses] == ["etcd", "gateway"]
+    assert [plan.name for plan in configuration.witnesses] == ["etcd", "gamma", "delta", "gateway"]
     assert configuration.pair.witnessed
     assert not without.pair.witnessed
     assert configuration.pair.configuration_hash != without.pair.configuration_hash

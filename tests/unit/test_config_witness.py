@@ -59,12 +59,12 @@ def test_what_is_left_out_has_its_default(site: Site) -> None:
         )
     )
     loaded = site.changed(*changes, text=TEXT)
-    etcd, gateway = (plan.target for plan in loaded.witnesses)
+    etcd, _, _, gateway = (plan.target for plan in loaded.witnesses)
     assert isinstance(etcd, EtcdSettings)
     assert [(str(address), port) for address, port in etcd.endpoints] == [("2001:db8::51", 2379)]
     assert not etcd.tls
     assert isinstance(gateway, ReferenceSettings)
-    assert [plan.ignored for plan in loaded.witnesses] == [False, False]
+    assert [plan.ignored for plan in loaded.witnesses] == [False] * 4
     (warning,) = loaded.warnings
     assert "anybody on the way can forge a consent" in warning
 
@@ -83,7 +83,7 @@ def test_files_are_for_tls_only(site: Site) -> None:
 
 
 def test_choosers_that_can_be_outvoted_are_warned_of(site: Site) -> None:
-    """Two references and one etcd: both nodes may have a majority."""
+    """Two references of five: both nodes may have a majority."""
     more = '[[witness]]\nkind = "reference"\nname = "other"\naddress = "198.51.100.1"\n'
     (warning,) = site.load(TEXT + more).warnings
     assert "fence_delay alone keeps them apart" in warning
@@ -92,5 +92,7 @@ def test_choosers_that_can_be_outvoted_are_warned_of(site: Site) -> None:
 def test_lease_outlasts_every_fence(site: Site) -> None:
     """What is compared is the longest deadline there is."""
     lines = site.refusal(('deadline = "20s"', 'deadline = "40s"'), text=TEXT)
-    assert ["lease" in line for line in lines] == [True]
+    assert [line.split(":")[0] for line in lines] == [
+        f"witness.{name}.lease" for name in ("etcd", "gamma", "delta")
+    ]
     assert site.load(TEXT).devices[0][0].deadline_s * S < 30 * S
