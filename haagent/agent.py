@@ -91,17 +91,11 @@ class Agent:
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         history = self._onlookers.history
         self._edges = Edges(configuration, self._netlink, durable, self._take, history.note)
-        self._drills = Station(
-            configuration,
-            self._incarnation,
-            self._links,
-            lambda: self._state,
-            self._told,
-            self._write,
-        )
+        me, newest = self._incarnation, self._newest
+        self._drills = Station(configuration, me, self._links, newest, self._told, self._write)
         self._report = Report(
             configuration,
-            lambda: self._state,
+            newest,
             self._links,
             self._edges,
             self._watchdog,
@@ -112,7 +106,7 @@ class Agent:
         self._reload = Reload(
             configuration,
             read,
-            state=lambda: self._state,
+            state=newest,
             edges=self._edges,
             hooks=self._onlookers.hooks,
             adopt=self._adopt,
@@ -340,6 +334,9 @@ class Agent:
                 now.up and now.carrier
             ):
                 self._take(LinkChanged(index, now.up and now.carrier))
+
+    def _newest(self) -> State:
+        return self._state
 
     def _told(self) -> Mapping[str, object]:
         return self._report.status()
