@@ -34,6 +34,7 @@ PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PLACE = "/run/disk/pg"
 """Of everything of the server, as its machine sees it."""
 REPLICATOR = "replicator"
+PORT = 5432
 MAX_LAG = 1 << 20
 LIMIT_S = 60.0
 _CONFIGURATION = f"""
@@ -146,7 +147,13 @@ def leader(machine: Machine) -> int:
     return 0
 
 
-def streams(lab: Lab, standby: Machine) -> None:
+def part(lab: Lab) -> None:
+    """Lose what the two servers send each other; the agents go on hearing each other."""
+    for name in NODES:
+        lab.network.lose_tcp(name, "ring", PORT)
+
+
+def streams(lab: Lab, standby: Machine, limit_s: float = LIMIT_S) -> None:
     """Wait until a machine's server receives from the other one.
 
     Raises:
@@ -157,7 +164,7 @@ def streams(lab: Lab, standby: Machine) -> None:
             resource["condition"] == "standby" and "streaming" in resource["detail"]
             for resource in _resources(s)
         ),
-        LIMIT_S,
+        limit_s,
         "a standby that receives",
     )
     assert lab.other(standby).is_on

@@ -120,6 +120,16 @@ class Network:
             )
             self._load_drops()
 
+    def lose_tcp(self, machine: str, wire: str, port: int) -> None:
+        """Lose silently what a machine sends on a wire to or from a TCP port; the rest passes."""
+        with self._lock:
+            packets = f"tcp dport {port}", f"tcp sport {port}"
+            self._drops[f"{machine} {wire} {port}"] = "\n".join(
+                f'add rule bridge faults forward iifname "{machine}-{wire}" {packet} drop'
+                for packet in packets
+            )
+            self._load_drops()
+
     def lose_to(self, address: str, source: str = "") -> None:
         """Lose silently what is sent to an address in the switches themselves, e.g. a BMC's.
 

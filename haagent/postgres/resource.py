@@ -129,14 +129,14 @@ class PostgresResource:
         if self._back.works:
             raise ResourceError(f"not yet a standby: {self._back.progress}")
         await self.stop()
-        if await self._unusable():
-            self._set_out()
+        if why := await self._unusable():
+            self._set_out(why)
         if await self._role() is not Role.STANDBY:
             try:
                 await self._start_standby()
             except ResourceError as error:
                 log.warning("postgresql.no_standby", of=self.name, reason=str(error))
-                self._set_out()
+                self._set_out(str(error))
         await self._follow()
 
     async def monitor(self) -> Reading:
@@ -227,24 +227,23 @@ class PostgresResource:
             values = follow.standby_settings(self._settings)
             await asking.alter(self._sql, values, ASK_S)
             await asking.drop_slot(self._sql, self._settings.slot, ASK_S)
-            own = await self._streaming()
+            own, primary = await self._received()
         except SqlError as error:
             raise ResourceError(f"the standby does not answer: {error}") from error
-        primary = await self._primary()
-        if own.streams or primary is None:
+        if primary is None or _receives(own, primary):
             return
         reason = await self._why_not(own, primary)
         if reason:
             raise ResourceError(reason)
-        self._set_out()
+        self._set_out("its history is not the primary's")
 
-    async def _streaming(self) -> Standing:
-        """What it is once it receives, or has had the time to."""
+    async def _received(self) -> tuple[Standing, Standing | None]:
+        """What it and the primary are once it receives, or has had the time to."""
         until_s = _now_s() + STREAM_S
         while True:
-            own = await asking.standing(self._sql, ASK_S)
-            if own.streams or _now_s() > until_s or await self._primary() is None:
-                return own
+            own, primary = await asking.standing(self._sql, ASK_S), await self._primary()
+            if primary is None or _receives(own, primary) or _now_s() > until_s:
+                return own, primary
             await asyncio.sleep(STREAM_POLL_S)
 
     async def _primary(self) -> Standing | None:
@@ -277,32 +276,29 @@ class PostgresResource:
             return ""
         return f"it does not receive, though it could; see {self._settings.layout.log}"
 
-    def _set_out(self) -> None:
+    def _set_out(self, why: str) -> None:
         """Begin the long way back.
 
         Raises:
             ResourceError: Always: it is no standby yet.
         """
         self._back.begin()
-        raise ResourceError("not yet a standby: it is on the long way back")
+        raise ResourceError(f"not yet a standby, and on the long way back: {why}")
 
     async def _standby_reading(self, own: Standing) -> Reading:
-        if own.streams:
-            self._refused = 0
-            return Reading(Condition.STANDBY, await self._lag(own))
         primary = await self._primary()
         if primary is None:
             return Reading(Condition.STANDBY, f"{_described(own)}, no primary to follow")
-        return Reading(Condition.FAILED, self._back.failure or "it does not receive from the peer")
-
-    async def _lag(self, own: Standing) -> str:
-        """For the operator: where it is, and how far behind."""
-        primary = await self._primary()
+        if not _receives(own, primary):
+            why = self._back.failure or "it does not receive from the peer"
+            return Reading(Condition.FAILED, why)
+        self._refused = 0
         mine = self._position(own)
-        if primary is None or primary.position is None or mine is None:
-            return _described(own)
+        if mine is None or primary.position is None:
+            return Reading(Condition.STANDBY, _described(own))
         behind = max(0, primary.position.log - mine.log)
-        return f"streaming, timeline {mine.timeline}, {behind} bytes behind"
+        lag = f"streaming, timeline {mine.timeline}, {behind} bytes behind"
+        return Reading(Condition.STANDBY, lag)
 
     # What it is.
 
@@ -354,6 +350,16 @@ class PostgresResource:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
+
+
+def _receives(own: Standing, primary: Standing) -> bool:
+    """Whether a standby gets what the primary writes now.
+
+    A diverged one is sent the end of its old timeline over and over, which is streaming as well.
+    """
+    if not own.streams or own.position is None or primary.position is None:
+        return False
+    return own.position.timeline == primary.position.timeline
 
 
 def _described(own: Standing) -> str:
