@@ -22,6 +22,7 @@ from haagent.config import Configuration
 from haagent.core.effects import (
     AbandonFence,
     Announce,
+    CommitAlone,
     Fence,
     GatherEvidence,
     Manage,
@@ -74,6 +75,7 @@ EdgeEffect = (
     | StopGroup
     | Manage
     | StandBy
+    | CommitAlone
     | Announce
 )
 log = structlog.get_logger()
@@ -204,6 +206,8 @@ class Edges:
             case StandBy():
                 with self._about(effect.group):
                     self.services.stand_by(effect.group, on=effect.on)
+            case CommitAlone():
+                self.services.commit_alone(effect.group, effect.attempt, risk=effect.risk)
 
     def expect_identity(self, identity: bytes) -> None:
         """The peer said which machine it is: its fence devices must say the same."""

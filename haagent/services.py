@@ -11,7 +11,7 @@ import structlog
 
 from haagent.bugs import die_of_bugs
 from haagent.config.settings import GroupPlan
-from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
+from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead, SyncRead
 from haagent.errors import EdgeError
 from haagent.probes import Probe
 from haagent.resources import Reading
@@ -95,6 +95,8 @@ class Services:
             log.info("standby.changed", group=plan.name, ready=ready, detail=detail)
             self._take(StandbyRead(index, ready, keeper.escaped))
 
+        for sync in parts.sync:
+            sync.told = lambda attempt, complete: self._take(SyncRead(index, attempt, complete))
         keeper = StandbyKeeper(parts.standby, changed)
         return Service(parts, runner, keeper, plan.vips)
 
@@ -198,6 +200,11 @@ class Services:
         service.stands_by = on
         if service.rests:
             service.keeper.begin(on=on)
+
+    def commit_alone(self, group: int, attempt: int, *, risk: bool) -> None:
+        """Let the commits of a group wait for the peer no longer (S11), if that is still asked."""
+        for keeper in self._services[group].parts.sync:
+            keeper.commit_alone(attempt, risk=risk)
 
     def manage(self, group: int, *, on: bool) -> None:
         """Mend what fails, or only watch it (a frozen group)."""

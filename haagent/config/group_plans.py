@@ -23,6 +23,7 @@ from haagent.config.schema import (
     TimedTable,
     VipResourceTable,
     VipTable,
+    read_table,
 )
 from haagent.config.settings import (
     VIPS_NAME,
@@ -85,7 +86,7 @@ def plan(group: GroupEntry, document: Document, me: int) -> GroupPlan:
 
 def core_settings(table: GroupTable, preferred: int) -> GroupSettings:
     """The group as the decisions see it."""
-    return GroupSettings(
+    settings = GroupSettings(
         table.name,
         preferred,
         failback_after_ns=table.failback if isinstance(table.failback, int) else None,
@@ -93,6 +94,18 @@ def core_settings(table: GroupTable, preferred: int) -> GroupSettings:
         max_moves=table.max_moves,
         move_window_ns=table.move_window,
     )
+    sync = _synchronous(table)
+    if sync is None:
+        return settings
+    goes_on = sync.sync_policy == "continue"
+    return replace(settings, sync=True, sync_wait_ns=sync.sync_wait, sync_continue=goes_on)
+
+
+def _synchronous(table: GroupTable) -> PostgresTable | None:
+    """The database whose commits wait for the peer, if the group has one."""
+    tables = (read_table(PostgresTable, one) for one in table.resource if isinstance(one, dict))
+    found = (one for one in tables if isinstance(one, PostgresTable) and one.durability == "sync")
+    return next(found, None)
 
 
 def _max_lag(table: GroupTable) -> int | None:
@@ -212,6 +225,7 @@ def _postgres(table: PostgresTable, document: Document, me: int) -> PostgresSett
         passfile=None if table.passfile is None else Path(table.passfile),
         conninfo=table.conninfo,
         rebuild=table.rebuild,
+        durability=table.durability,
         times=_times(table, POSTGRES_TIMES),
     )
 

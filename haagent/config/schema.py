@@ -22,8 +22,8 @@ from haagent.config.values import Interface, Url
 from haagent.core.settings import Timing
 from haagent.drill import due
 from haagent.drill.kinds import Kind
+from haagent.postgres.layout import SYNC_WAIT_S, Durability, Packaging, Rebuild, SyncPolicy
 from haagent.postgres.layout import VERSIONS as POSTGRES_VERSIONS
-from haagent.postgres.layout import Packaging, Rebuild
 from haagent.reach import ReachTimes
 from haagent.resources.command import POSITION_MAX
 from haagent.resources.health import Policy
@@ -287,6 +287,9 @@ class PostgresTable(TimedTable):
     passfile: Annotated[str | None, PlainValidator(forms.absolute_path)] = None
     conninfo: Annotated[str, PlainValidator(values.conninfo)] = ""
     rebuild: Rebuild = "never"
+    durability: Durability = "async"
+    sync_wait: Annotated[int, PlainValidator(forms.span("1s", "10m"))] = _ns(SYNC_WAIT_S)
+    sync_policy: SyncPolicy = "block"
 
 
 class CommandTable(TimedTable):

@@ -109,7 +109,9 @@ def _group(state: State, group: Group) -> GroupReport:
         attempt, attempt_term, incarnation = phase.attempt, phase.term, state.incarnation
     elif isinstance(phase, Yielded):
         attempt, attempt_term, incarnation = phase.attempt, phase.term, phase.incarnation
-    reason = not_promotable(state, group)
+    reason, sync = not_promotable(state, group), group.sync
+    speaks = isinstance(phase, Starting | Active | Releasing)
+    answers = state.view is not None and state.view.incarnation == sync.seen_of
     return GroupReport(
         name=group.settings.name,
         role=role(phase),
@@ -122,6 +124,10 @@ def _group(state: State, group: Group) -> GroupReport:
         attempt_incarnation=incarnation,
         switchover=isinstance(phase, Wanting) and phase.switchover,
         position=group.position,
+        word=sync.word if speaks else 0,
+        given=speaks and sync.given,
+        seen=sync.seen if answers else 0,
+        complete=sync.complete,
         stopped=group.settings.name in state.orders.stopped,
         frozen=group.settings.name in state.orders.frozen,
     )

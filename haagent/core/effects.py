@@ -123,6 +123,17 @@ class StandBy:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitAlone:
+    """Let the group's commits wait for the peer no longer, if no reading came after that one."""
+
+    group: int
+    attempt: int
+    """Of the SyncRead that it answers."""
+    risk: bool = False
+    """The peer is not known to be out of date: it could be promoted without these commits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Tell the network anew where the group's addresses are."""
 
@@ -157,6 +168,7 @@ Effect = (
     | StopGroup
     | Manage
     | StandBy
+    | CommitAlone
     | Announce
     | Reply
     | Exit

@@ -254,6 +254,17 @@ class StandbyRead:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncRead:
+    """Whether commits of a group held here wait for the peer, and it has all of them."""
+
+    group: int
+    attempt: int
+    """Of the reading; CommitAlone answers to it."""
+    complete: bool
+    """False: commits wait for a peer that does not get them."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReachChanged:
     """Whether the group's clients reach this node."""
 
@@ -314,6 +325,7 @@ Event = (
     | FailoverAsked
     | PositionRead
     | StandbyRead
+    | SyncRead
     | ReachChanged
     | Reconfigured
     | StopAsked

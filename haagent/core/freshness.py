@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from haagent.core import synced
 from haagent.core.settings import S
 from haagent.core.state import Group, State, View
 from haagent.core.turn import Turn
@@ -33,7 +34,11 @@ def hear(turn: Turn, view: View) -> None:
 
 def _heard(group: Group, view: View) -> Group:
     theirs = view.group(group.settings.name)
-    if theirs is None or theirs.role not in {Role.ACTIVE, Role.TAKING_OVER}:
+    if theirs is None:
+        return group
+    if group.settings.sync:
+        return synced.heard(group, theirs, view)
+    if theirs.role not in {Role.ACTIVE, Role.TAKING_OVER}:
         return group
     if theirs.role is Role.TAKING_OVER or group.settings.max_lag is None:
         return replace(group, accept_loss_until_ns=0) if group.accept_loss_until_ns else group
@@ -53,7 +58,7 @@ def too_old(state: State, group: Group) -> bool:
     A position of ours that nobody can tell counts as too old where another one is known.
     """
     limit = group.settings.max_lag
-    if limit is None or state.now_ns < group.accept_loss_until_ns:
+    if limit is None:
         return False
     theirs = state.view.group(group.settings.name) if state.view else None
     if group.held_term > max(group.peer_term, _held(theirs)):

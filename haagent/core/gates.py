@@ -14,6 +14,7 @@ from haagent.core.phases import Blocked, FenceCause, Standby, Stuck, Wanting, Yi
 from haagent.core.reasons import Reason
 from haagent.core.settings import PairSettings, S
 from haagent.core.state import Evidence, Group, LinkState, State
+from haagent.core.synced import lacks, waits
 from haagent.core.turn import Turn
 from haagent.core.wire import Role
 
@@ -94,8 +95,11 @@ def barred(state: State, group: Group) -> Reason | None:
         return Reason.GROUP_FROZEN
     if orders.away[state.settings.me]:
         return Reason.NODE_STANDBY
-    if too_old(state, group):
-        return Reason.DATA_TOO_OLD
+    if state.now_ns >= group.accept_loss_until_ns:
+        if group.settings.sync and lacks(state, group):
+            return Reason.NOT_IN_SYNC
+        if not group.settings.sync and too_old(state, group):
+            return Reason.DATA_TOO_OLD
     return None
 
 
@@ -138,7 +142,7 @@ def fence_reasons(state: State, cause: FenceCause, now_ns: int) -> tuple[Reason,
         if state.settings.me == 1 and any(isinstance(g.phase, Stuck) for g in state.groups):
             reasons.append(Reason.FENCE_DELAY)
         return tuple(reasons)
-    if not gains(state):
+    if not gains(state) and not (cause is FenceCause.SILENCE and waits(state, now_ns)):
         reasons += sorted(_kept_from_us(state)) or [Reason.NOTHING_TO_GAIN]
     silent_ns = silence_ns(state, now_ns)
     if cause is FenceCause.SILENCE and silent_ns < state.settings.timing.dead_after_ns:

@@ -36,7 +36,7 @@ from haagent.core.phases import (
 )
 from haagent.core.reasons import Reason
 from haagent.core.settings import S
-from haagent.core.state import Group, State
+from haagent.core.state import Group, State, Sync
 from haagent.core.stops import order_stop, release
 from haagent.core.turn import Turn
 from haagent.core.wire import GroupReport, Role
@@ -233,7 +233,9 @@ def _taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
 def _start(turn: Turn, index: int, term: int, *, tries: int, **changes: Any) -> None:
     attempt = turn.attempt()
     turn.emit(StartGroup(index, attempt))
-    turn.enter(index, Starting(term, attempt, tries=tries + 1), held_term=term, **changes)
+    starting = Starting(term, attempt, tries=tries + 1)
+    # Whoever serves it is complete, and says nothing of the peer yet (S11).
+    turn.enter(index, starting, held_term=term, sync=Sync(complete=True), **changes)
 
 
 def _starting(turn: Turn, index: int, phase: Starting) -> None:

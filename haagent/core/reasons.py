@@ -39,6 +39,7 @@ class Reason(IntEnum):
     STANDBY_NOT_READY = 28
     WITNESS_REFUSES = 29
     WITNESS_UNREACHABLE = 30
+    NOT_IN_SYNC = 40
 
     @property
     def code(self) -> str:
@@ -81,6 +82,7 @@ _TEXTS = {
     Reason.STANDBY_NOT_READY: "what the standby runs of the group is not as it should be",
     Reason.WITNESS_REFUSES: "the witnesses do not agree that this node takes over",
     Reason.WITNESS_UNREACHABLE: "too few witnesses answer to agree to a takeover",
+    Reason.NOT_IN_SYNC: "this node may lack commits that the peer acknowledged",
     Reason.TOO_MANY_MOVES: "the group has changed nodes too often; it stays where it is",
 }
 assert set(_TEXTS) == set(Reason)

@@ -25,6 +25,12 @@ class GroupSettings:
     """How long the preferred node must be well before it asks for the group; None: never."""
     max_lag: int | None = None
     """How far this node's data may be behind the peer's, in the units of its position."""
+    sync: bool = False
+    """S11: every commit that was acknowledged must survive the loss of the holder."""
+    sync_wait_ns: int = 10 * S
+    """How long commits wait for a silent standby until the holder has it proved off."""
+    sync_continue: bool = False
+    """After that they go on without proof, at a risk that is told."""
     max_moves: int = 6
     """Changes of node in `move_window`; from then on the group stays where it is."""
     move_window_ns: int = 600 * S

@@ -22,7 +22,7 @@ from haagent.core.wire import Role
 ACCEPT_LOSS_NS = 600 * S
 """An operator's word about lost data is for the failover at hand, not for the next one."""
 _MAY_ACCEPT = (Standby, Wanting, Yielded, Blocked)
-_ACCEPTABLE = (None, Reason.DATA_TOO_OLD)
+_ACCEPTABLE = (None, Reason.DATA_TOO_OLD, Reason.NOT_IN_SYNC)
 
 
 def maintenance_asked(turn: Turn, event: MaintenanceAsked) -> None:

@@ -25,6 +25,28 @@ from haagent.core.wishes import Confirming, Switchover
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """Who has every commit that was acknowledged (S11); see haagent.core.synced."""
+
+    complete: bool = False
+    """We do, whatever becomes of the peer."""
+    seen: int = 0
+    """Number of the holder's last word, and its incarnation."""
+    seen_of: int = 0
+    word: int = 0
+    """Number of our own last word as holder; 0: none was given yet."""
+    given: bool = False
+    """It says that the peer is complete."""
+    stale: bool = False
+    """The peer is certainly not, and will not be without a new word."""
+    asked: int = 0
+    """The reading that waits for leave to commit alone; 0 for none."""
+    since_ns: int = 0
+    risk: bool = False
+    """Commits go on alone although the peer could be promoted without them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """One service group on this node."""
 
@@ -51,6 +73,7 @@ class Group:
     """It could not be held here the last time, and has not been held here since."""
     doubtful: bool = False
     """The first sign of that: what both nodes lose at once is no reason to move the group."""
+    sync: Sync = field(default_factory=Sync)
     moves_ns: tuple[int, ...] = ()
     """When it came to this node or left it, within the window."""
 

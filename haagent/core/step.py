@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from haagent.core import beat, detector, gates, groups, operator, pair, standing, stops
+from haagent.core import beat, detector, gates, groups, operator, pair, standing, stops, synced
 from haagent.core.effects import Beat, GroupRecord, Manage, Record, StandBy, StartGroup, StopGroup
 from haagent.core.events import (
     AwayAsked,
@@ -65,6 +65,7 @@ from haagent.core.events import (
     StandbyRead,
     StopAsked,
     SwitchoverAsked,
+    SyncRead,
     VipProbed,
     VipProbeFailed,
 )
@@ -84,7 +85,7 @@ from haagent.core.phases import (
 )
 from haagent.core.reasons import Reason
 from haagent.core.settings import PairSettings
-from haagent.core.state import Group, LinkState, State, Step
+from haagent.core.state import Group, LinkState, State, Step, Sync
 from haagent.core.turn import Turn
 
 
@@ -142,6 +143,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             phase = Assessing(attempt, now_ns + settings.timing.stop_budget_ns)
             turn.emit(StopGroup(index, attempt))
         held_term = known.term if known.held else known.held_term
+        resumed = isinstance(phase, Starting)
         entry = Group(
             group,
             phase,
@@ -150,6 +152,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             now_ns,
             peer_term=known.peer_term,
             peer_position=known.peer_position,
+            sync=Sync(complete=resumed),
         )
         turn.set(groups=(*turn.state.groups, entry))
         if group.name in turn.state.orders.frozen:
@@ -190,6 +193,7 @@ def step(state: State, event: Event, now_ns: int) -> Step:
     pair.advance(turn)
     for index in range(len(state.groups)):
         groups.advance(turn, index)
+        synced.advance(turn, index)
     operator.settle_switchovers(turn)
     operator.settle_stopping(turn)
     _beat(turn, state)
@@ -241,6 +245,8 @@ def _take(turn: Turn, event: Event) -> None:
             _known_of_group(turn, event)
         case Reconfigured():
             _reconfigured(turn, event.settings)
+        case SyncRead():
+            synced.told(turn, event)
         case StopAsked():
             operator.stop_asked(turn, event)
         case _:
@@ -342,8 +348,8 @@ def _beat(turn: Turn, before: State) -> None:
     turn.emit(Beat(beat.body(turn.state, turn.now_ns)))
 
 
-def _said(state: State) -> list[tuple[GroupPhase, int]]:
-    return [(group.phase, group.term) for group in state.groups]
+def _said(state: State) -> list[tuple[GroupPhase, int, int, int]]:
+    return [(g.phase, g.term, g.sync.word, g.sync.seen) for g in state.groups]
 
 
 def deadline_ns(state: State) -> int | None:

@@ -80,6 +80,12 @@ class Turn:
         groups[index] = replace(groups[index], phase=phase, since_ns=self.now_ns, **changes)
         self.set(groups=tuple(groups))
 
+    def change(self, index: int, **changes: Any) -> None:
+        """Change fields of a group in the phase that it is in."""
+        groups = list(self.state.groups)
+        groups[index] = replace(groups[index], **changes)
+        self.set(groups=tuple(groups))
+
     def persist(self) -> int:
         """Make the record durable as it stands; the attempt number answers."""
         attempt = self.attempt()

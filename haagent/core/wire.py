@@ -25,9 +25,10 @@ everything before it.
     89     1    number of groups G
     90     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
     ...    per group: name length (1), name, role (1), flags (1: 1 promotable, 2 switchover,
-           4 stopped, 8 frozen by an operator),
+           4 stopped, 8 frozen by an operator, 16 the holder's word says complete, 32 complete),
            reason for not promotable (1), term (8), term last held (8),
-           attempt (8), attempt's term (8), attempt's incarnation (8), data position (8)
+           attempt (8), attempt's term (8), attempt's incarnation (8), data position (8),
+           number of the holder's word (8), of the word that was heard (8): see synced
     end-32 32   HMAC-SHA256
 
 Attempt, its term and its incarnation belong to a group that WANTS (own attempt) or has YIELDED
@@ -56,12 +57,12 @@ _MAGIC = b"HAAG"
 _HEADER = struct.Struct("!4sBBBBQQ8s")
 _FIXED = struct.Struct("!QHHII16s16sIBB")
 _LINK = struct.Struct("!QH")
-_GROUP = struct.Struct("!BBBQQQQQq")
+_GROUP = struct.Struct("!BBBQQQQQqQQ")
 _MAC_BYTES = 32
 _LEAVING, _MAINTENANCE, _FENCE_ME, _AWAY_0, _AWAY_1 = 1, 2, 4, 8, 16
 _BODY_FLAGS = _LEAVING | _MAINTENANCE | _FENCE_ME | _AWAY_0 | _AWAY_1
-_PROMOTABLE, _SWITCHOVER, _STOPPED, _FROZEN = 1, 2, 4, 8
-_GROUP_FLAGS = _PROMOTABLE | _SWITCHOVER | _STOPPED | _FROZEN
+_PROMOTABLE, _SWITCHOVER, _STOPPED, _FROZEN, _GIVEN, _COMPLETE = 1, 2, 4, 8, 16, 32
+_GROUP_FLAGS = _PROMOTABLE | _SWITCHOVER | _STOPPED | _FROZEN | _GIVEN | _COMPLETE
 
 
 class Role(IntEnum):
@@ -141,6 +142,14 @@ class GroupReport:
     stopped: bool = False
     frozen: bool = False
     """Standing orders, of the version in the body."""
+    word: int = 0
+    """Number of a holder's word on whether the other node has every commit; 0 for none."""
+    given: bool = False
+    """It says so."""
+    seen: int = 0
+    """Number of the word that was heard from the incarnation that is echoed."""
+    complete: bool = False
+    """The sender has every commit that was acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +254,7 @@ def _encode_group(group: GroupReport) -> bytes:
     assert len(name) <= NAME_BYTES_MAX
     flags = group.promotable * _PROMOTABLE | group.switchover * _SWITCHOVER
     flags |= group.stopped * _STOPPED | group.frozen * _FROZEN
+    flags |= group.given * _GIVEN | group.complete * _COMPLETE
     return (
         bytes([len(name)])
         + name
@@ -258,6 +268,8 @@ def _encode_group(group: GroupReport) -> bytes:
             group.attempt_term,
             group.attempt_incarnation,
             group.position,
+            group.word,
+            group.seen,
         )
     )
 
@@ -345,7 +357,7 @@ def _decode_group(signed: bytes, at: int) -> tuple[GroupReport, int]:
     end = at + 1 + length
     if length > NAME_BYTES_MAX:
         raise DecodeError(Refusal.MALFORMED)
-    role, flags, reason, term, held, attempt, attempt_term, incarnation, position = (
+    role, flags, reason, term, held, attempt, attempt_term, incarnation, position, word, seen = (
         _GROUP.unpack_from(signed, end)
     )
     if flags & ~_GROUP_FLAGS:
@@ -364,5 +376,9 @@ def _decode_group(signed: bytes, at: int) -> tuple[GroupReport, int]:
         position=position,
         stopped=bool(flags & _STOPPED),
         frozen=bool(flags & _FROZEN),
+        word=word,
+        given=bool(flags & _GIVEN),
+        seen=seen,
+        complete=bool(flags & _COMPLETE),
     )
     return report, end + _GROUP.size

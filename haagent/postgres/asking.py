@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from haagent.postgres.errors import Row, SqlError
+from haagent.postgres.errors import Row, SqlError, SqlTimeoutError
 from haagent.postgres.follow import forks, quoted
 from haagent.postgres.position import Position, log_position
 from haagent.postgres.sql import Sql
 
+POLL_S = 0.005
+HEALTH_ROW, SYNC_ROW = 1, 2
 HISTORY_BYTES_MAX = 1 << 20
 """A line of a history file has about 60 bytes; so many failovers do not happen."""
 
@@ -35,7 +39,7 @@ _PREPARE = (
     "CREATE TABLE IF NOT EXISTS haagent.alive (id int PRIMARY KEY, at timestamptz NOT NULL)",
 )
 _WRITE = """
-INSERT INTO haagent.alive VALUES (1, clock_timestamp())
+INSERT INTO haagent.alive VALUES ($1::int, clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET at = excluded.at
 """
 
@@ -93,20 +97,25 @@ async def history(sql: Sql, timeline: int, limit_s: float) -> Mapping[int, int]:
     return forks(text)
 
 
-async def write(sql: Sql, limit_s: float) -> None:
-    """Write, and see it on the server's own disk.
+async def write(sql: Sql, limit_s: float, row: int = HEALTH_ROW) -> None:
+    """Write, and see it where the session's commits go: on the server's own disk at least.
+
+    Args:
+        sql: How to ask it.
+        limit_s: For all of it.
+        row: Of its own for each purpose: who waits for a standby holds its lock all the while.
 
     Raises:
         SqlError: It could not be written.
     """
     try:
-        await sql.ask(_WRITE, limit_s=limit_s)
+        await sql.ask(_WRITE, str(row), limit_s=limit_s)
     except SqlError as error:
         if "haagent.alive" not in str(error):
             raise
         for statement in _PREPARE:
             await sql.ask(statement, limit_s=limit_s)
-        await sql.ask(_WRITE, limit_s=limit_s)
+        await sql.ask(_WRITE, str(row), limit_s=limit_s)
 
 
 async def promote(sql: Sql, limit_s: float) -> None:
@@ -147,21 +156,65 @@ async def drop_slot(sql: Sql, name: str, limit_s: float) -> None:
     await sql.ask(statement, name, limit_s=limit_s)
 
 
-async def alter(sql: Sql, values: Mapping[str, str], limit_s: float) -> bool:
-    """Have a running server take these settings over; whether any was another before.
+async def setting(sql: Sql, name: str, limit_s: float) -> str:
+    """What a setting of the server is, as our own session knows it.
+
+    Raises:
+        SqlError: It does not say.
+    """
+    ((value,),) = await sql.ask("SELECT current_setting($1)", name, limit_s=limit_s)
+    return value or ""
+
+
+async def alter(sql: Sql, values: Mapping[str, str], limit_s: float) -> None:
+    """Have a running server take over those of these settings that it has not.
 
     Raises:
         SqlError: It could not be done.
     """
-    changed = False
-    for name, value in values.items():
-        rows = await sql.ask("SELECT current_setting($1)", name, limit_s=limit_s)
-        if rows != [(value,)]:
-            await sql.ask(f"ALTER SYSTEM SET {name} = {quoted(value)}", limit_s=limit_s)
-            changed = True
-    if changed:
-        await sql.ask("SELECT pg_reload_conf()", limit_s=limit_s)
-    return changed
+    differ = {k: v for k, v in values.items() if await setting(sql, k, limit_s) != v}
+    for name, value in differ.items():
+        await order(sql, name, value, limit_s)
+
+
+async def order(sql: Sql, name: str, value: str, limit_s: float) -> None:
+    """Write a setting, whatever it is, and have the server read it; at the end our session has.
+
+    Raises:
+        SqlError: It could not be done, or is not in force in time.
+    """
+    await sql.ask(f"ALTER SYSTEM SET {name} = {quoted(value)}", limit_s=limit_s)
+    await sql.ask("SELECT pg_reload_conf()", limit_s=limit_s)
+    until_s = time.monotonic() + limit_s
+    while await setting(sql, name, limit_s) != value:
+        if time.monotonic() > until_s:
+            raise SqlTimeoutError(f"{name} does not come into force")
+        await asyncio.sleep(POLL_S)
+
+
+async def flushed(sql: Sql, standby: str, limit_s: float) -> tuple[int, int | None]:
+    """How far a primary has written its log, and how far a standby has; None: it does not stream.
+
+    Raises:
+        SqlError: It does not say.
+    """
+    statement = """
+        SELECT pg_current_wal_flush_lsn(), (SELECT flush_lsn FROM pg_stat_replication
+        WHERE application_name = $1 AND state = 'streaming' ORDER BY pid DESC LIMIT 1)
+    """
+    ((own, theirs),) = await sql.ask(statement, standby, limit_s=limit_s)
+    assert own is not None
+    return log_position(own), None if theirs is None else log_position(theirs)
+
+
+async def waits(sql: Sql, session: str, limit_s: float) -> bool:
+    """Whether a session's commit waits for a standby.
+
+    Raises:
+        SqlError: The server does not say.
+    """
+    statement = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1::int"
+    return await sql.ask(statement, session, limit_s=limit_s) == [("t",)]
 
 
 async def backup_progress(sql: Sql, limit_s: float) -> str:

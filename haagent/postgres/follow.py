@@ -15,6 +15,9 @@ from haagent.postgres.position import Position, log_position
 from haagent.postgres.sql import Identity
 
 CONNECT_S = 3
+NAMES = "synchronous_standby_names"
+GATE = "haagent gate"
+"""A standby's name that no node can have."""
 KEEPALIVES = "keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000"
 """A connection whose other end lost its power is noticed in about ten seconds."""
 
@@ -28,9 +31,10 @@ def identity(settings: PostgresSettings) -> Identity | None:
     return Identity(entry.pw_uid, entry.pw_gid)
 
 
-def local_conninfo(settings: PostgresSettings) -> str:
-    """To our own server. Nothing that the agent writes waits for a standby."""
-    options = "-c synchronous_commit=local -c default_transaction_read_only=off"
+def local_conninfo(settings: PostgresSettings, *, waits: bool = False) -> str:
+    """To our own server. What the agent writes waits for no standby, unless that is asked for."""
+    commit = "on" if waits else "local"
+    options = f"-c synchronous_commit={commit} -c default_transaction_read_only=off"
     place = f"host={settings.layout.sockets} port={settings.port}"
     return f"{place} dbname=postgres user={settings.user} options='{options}'"
 
@@ -48,11 +52,20 @@ def peer_conninfo(settings: PostgresSettings) -> str:
 def standby_settings(settings: PostgresSettings) -> dict[str, str]:
     """What a standby's configuration says of its primary."""
     source = f"{peer_conninfo(settings)} application_name={settings.node}"
-    return {
+    values = {
         "primary_conninfo": f"{source} connect_timeout={CONNECT_S}",
         "primary_slot_name": settings.own_slot,
         "recovery_target_timeline": "latest",
     }
+    if settings.durability == "sync":
+        # Once it is promoted, nothing is acknowledged before the core allows it (S11).
+        values[NAMES] = waits_for(settings.peer)
+    return values
+
+
+def waits_for(name: str) -> str:
+    """`synchronous_standby_names` for commits that wait for one standby."""
+    return f'"{name}"'
 
 
 def forks(history: str) -> dict[int, int]:

@@ -96,8 +96,6 @@ class PostgresSettings:
     """Added to every connection to the peer, such as "sslmode=verify-full"."""
     rebuild: Rebuild = "never"
     durability: Durability = "async"
-    sync_wait_s: float = SYNC_WAIT_S
-    sync_policy: SyncPolicy = "block"
     times: Times = field(default=TIMES)
 
     @property

@@ -19,6 +19,7 @@ from haagent.bugs import die_of_bugs
 from haagent.postgres import asking, follow
 from haagent.postgres.asking import Role, Standing
 from haagent.postgres.comeback import ComeBack
+from haagent.postgres.durability import SyncKeeper
 from haagent.postgres.errors import SqlError
 from haagent.postgres.layout import PostgresSettings
 from haagent.postgres.position import Position
@@ -55,6 +56,7 @@ class PostgresResource:
         self._watching = Sql(follow.local_conninfo(settings), identity)
         self._peer = Sql(f"{follow.peer_conninfo(settings)} dbname=postgres", identity)
         self._back = ComeBack(settings, self._server, self._peer, self._start_standby)
+        self.sync = SyncKeeper(settings) if settings.durability == "sync" else None
         self._tidying: asyncio.Task[None] | None = None
         self._timeline = 0
         """The highest one that this server, since it was started, was seen to receive."""
@@ -93,9 +95,12 @@ class PostgresResource:
             if role is not Role.PRIMARY:
                 await self._promote(deadline_s)
             await asking.write(self._sql, max(0.1, deadline_s - _now_s()))
+            await self._forget_waiting()
         except SqlError as error:
             raise ResourceError(f"it takes no writes: {error}") from error
         await self._watch_leader()
+        if self.sync is not None:
+            self.sync.begin()
         self._tidying = asyncio.create_task(self._after_promotion())
         self._tidying.add_done_callback(die_of_bugs)
 
@@ -148,7 +153,7 @@ class PostgresResource:
             if own.role is Role.PRIMARY:
                 await asking.write(self._sql, self.times.monitor_s)
                 await self._watch_leader()
-                return Reading(Condition.ACTIVE, _described(own))
+                return Reading(Condition.ACTIVE, self._described_primary(own))
         except SqlError as error:
             if not await self._server.processes():
                 return Reading(Condition.STOPPED, self._back.failure)
@@ -196,10 +201,19 @@ class PostgresResource:
             log.warning("postgresql.not_tidied", of=self.name, reason=str(error))
 
     async def _end_tidying(self) -> None:
+        if self.sync is not None:
+            await self.sync.end()
         if self._tidying is not None:
             self._tidying.cancel()
             await asyncio.wait({self._tidying})
             self._tidying = None
+
+    async def _forget_waiting(self) -> None:
+        """Asynchronous now: nothing waits any more for what was configured before."""
+        ours = {follow.waits_for(self._settings.peer), follow.waits_for(follow.GATE)}
+        names = await asking.setting(self._sql, follow.NAMES, ASK_S)
+        if self.sync is None and names in ours:
+            await asking.order(self._sql, follow.NAMES, "", ASK_S)
 
     # Towards the standby's.
 
@@ -301,6 +315,11 @@ class PostgresResource:
         return Reading(Condition.STANDBY, lag)
 
     # What it is.
+
+    def _described_primary(self, own: Standing) -> str:
+        if self.sync is None:
+            return _described(own)
+        return f"{_described(own)}, commits {self.sync.state}"
 
     async def _role(self) -> Role | None:
         """What it says that it is; None if it does not answer."""

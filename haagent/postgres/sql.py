@@ -52,7 +52,7 @@ class _Question:
 
 
 class Sql:
-    """One connection, made when it is needed and again after it broke."""
+    """One connection at a time, made when it is needed and again after it broke."""
 
     def __init__(self, conninfo: str, identity: Identity | None = None) -> None:
         """Nothing is connected yet.
@@ -61,14 +61,9 @@ class Sql:
             conninfo: As libpq takes it; no host name in it, which would be looked up.
             identity: Who connects; None: this process's user.
         """
-        from haagent.postgres import libpq  # noqa: PLC0415  # only where a server is asked
-
-        self._libpq = libpq
         self._conninfo = f"{conninfo} {CONNECT_OPTIONS}"
         self._identity = identity
-        self._questions: SimpleQueue[_Question | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._connection: pq.abc.PGconn | None = None
+        self._session: _Session | None = None
 
     async def ask(self, statement: str, *values: str | None, limit_s: float) -> list[Row]:
         """The rows that a statement brings, all values as text.
@@ -96,8 +91,9 @@ class Sql:
                 return  # The loop has ended: nobody waits any more.
 
         deadline_s = time.monotonic() + limit_s
-        self._questions.put(_Question(statement, values, deadline_s, tell))
-        self._work()
+        if self._session is None:
+            self._session = _Session(self._conninfo, self._identity)
+        self._session.put(_Question(statement, values, deadline_s, tell))
         try:
             async with asyncio.timeout(limit_s + LATE_S):
                 result = await answer
@@ -109,14 +105,27 @@ class Sql:
 
     def close(self) -> None:
         """Hang up once what was asked is answered; a later question connects anew."""
-        if self._thread is not None:
-            self._questions.put(None)
-            self._thread = None
+        if self._session is not None:
+            self._session.put(None)
+            self._session = None
 
-    def _work(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="sql", daemon=True)
-            self._thread.start()
+
+class _Session:
+    """A thread and its connection, which nobody else touches."""
+
+    def __init__(self, conninfo: str, identity: Identity | None) -> None:
+        from haagent.postgres import libpq  # noqa: PLC0415  # only where a server is asked
+
+        self._libpq = libpq
+        self._conninfo = conninfo
+        self._identity = identity
+        self._questions: SimpleQueue[_Question | None] = SimpleQueue()
+        self._connection: pq.abc.PGconn | None = None
+        threading.Thread(target=self._run, name="sql", daemon=True).start()
+
+    def put(self, question: _Question | None) -> None:
+        """Ask, after all that was asked before; None: hang up."""
+        self._questions.put(question)
 
     def _run(self) -> None:
         try:

@@ -19,6 +19,7 @@ from haagent.config.settings import (
     TcpTarget,
     VipSettings,
 )
+from haagent.postgres.durability import SyncKeeper
 from haagent.postgres.layout import PostgresSettings
 from haagent.postgres.resource import POSITION_EVERY_S as POSTGRES_POSITION_EVERY_S
 from haagent.postgres.resource import PostgresResource
@@ -64,6 +65,8 @@ class Parts:
     """Of those that OCF agents run."""
     standby: tuple[OcfResource | PostgresResource, ...]
     """Those that run on both nodes, as far as nothing else has to run before them."""
+    sync: tuple[SyncKeeper, ...]
+    """Those whose commits wait for the peer."""
     reporter: Reporter | None
     """Which of them says how fresh the data is."""
 
@@ -125,7 +128,10 @@ def build(
     # The operator's own command is asked before an agent's promotion score.
     reporters.sort(key=lambda one: isinstance(one, OcfResource))
     standby = tuple(_standing_by(standing_by, plan.resources))
-    return Parts(tuple(resources), probe, tuple(ocf), standby, next(iter(reporters), None))
+    databases = (one for one in standing_by.values() if isinstance(one, PostgresResource))
+    sync = tuple(one.sync for one in databases if one.sync is not None)
+    reporter = next(iter(reporters), None)
+    return Parts(tuple(resources), probe, tuple(ocf), standby, sync, reporter)
 
 
 def reconfigure(parts: Parts, plan: GroupPlan, probe: Probe | None) -> None:

@@ -13,6 +13,7 @@ from haagent.core.effects import (
     AbandonFence,
     Announce,
     Beat,
+    CommitAlone,
     Effect,
     Exit,
     Fence,
@@ -78,6 +79,9 @@ class Agent:
         self.consent_ns = 0
         self._waits: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_ns = -1
+        self.sync_told: dict[int, int] = {}
+        """Number of the last reading of each synchronous group, and what it said."""
+        self.sync_copies: dict[int, bool] = {}
         self.services = [Service(self, group) for group in range(len(world.mix.groups))]
         found = [index for index, service in enumerate(self.services) if service.found()]
         self._first = core.start(
@@ -92,6 +96,8 @@ class Agent:
 
     def begin(self) -> None:
         """The first effects, once the machine knows its agent."""
+        for group in self.world.ledger.groups:
+            self.world.ledger.look(self, group)
         for effect in self._first.effects:
             self._carry_out(effect)
         for link, up in enumerate(self.machine.carriers()):
@@ -252,6 +258,8 @@ class Agent:
                 self.die()
             case Manage():
                 self.services[effect.group].manage(on=effect.on)
+            case CommitAlone():
+                self.world.ledger.let_go(self, effect.group, effect.attempt)
             case Announce() | Reply() | StandBy():
                 pass
             case _:

@@ -186,7 +186,7 @@ class Checker:
             silent_ns = machine.local_ns() - (ear.heard_ns or -1 << 62)
             if silent_ns < self.world.mix.timing.dead_after_ns:
                 raise Violation(f"justified violence: the peer was heard {silent_ns} ns ago")
-            if not self._could_gain(machine, state):
+            if not self._could_gain(machine, state) and not self.world.ledger.stands(machine):
                 raise Violation("S9: shoots although there is nothing to gain")
             self._consented(agent)
         self._bounded(agent, effect)
@@ -309,6 +309,8 @@ class Checker:
         name = state.groups[index].settings.name
         machine = agent.machine
         self._fresh(agent, before, index)
+        if index in self.world.ledger.groups:
+            self.world.ledger.begins(agent, index, before)
         durable = dict(machine.record.groups).get(name)
         if durable is None or not durable.held or durable.term < phase.term:
             raise Violation(f"durable: term {phase.term} of {name} starts, on disk is {durable}")
@@ -325,7 +327,12 @@ class Checker:
         group = before.groups[index]
         limit = group.settings.max_lag
         term, position = agent.ear.told.get(group.settings.name, (0, -1))
-        if limit is None or before.now_ns < group.accept_loss_until_ns or group.held_term > term:
+        if (
+            group.settings.sync
+            or limit is None
+            or before.now_ns < group.accept_loss_until_ns
+            or group.held_term > term
+        ):
             return
         lag = position - agent.machine.data.get(index, 0)
         if lag > limit:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from haagent.core.events import (
     AwayAsked,
+    FailoverAsked,
     GroupOrdered,
     MaintenanceAsked,
     ReachChanged,
@@ -105,6 +106,8 @@ class Operator:
                 agent.answer(0, GroupOrdered(9, index, "unfreeze"))
             elif group.settings.name in orders.stopped:
                 agent.answer(0, GroupOrdered(9, index, "start"))
+            if self.world.ledger.knows_best(agent, index):
+                agent.answer(0, FailoverAsked(9, index))
             if group.unreachable or group.doubtful:
                 agent.answer(0, ReachChanged(index, reachable=True))
 

@@ -113,6 +113,9 @@ def _group(name: str, preferred: int, seed: int) -> GroupSettings:
         max_lag=rng.choice((None, None, 2, 10)),
         max_moves=rng.choice((2, 4, 6)),
         move_window_ns=rng.choice((20, 60)) * S,
+        sync=rng.random() < 0.4,
+        sync_wait_ns=rng.choice((2, 10)) * S,
+        sync_continue=rng.random() < 0.2,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fencing import FenceOutcome
-from haagent.core import detector, gates, groups, moves, pair
+from haagent.core import detector, gates, groups, moves, pair, synced
 from haagent.core import step as core
 from haagent.core.effects import DANGEROUS
 from haagent.core.events import (
@@ -392,6 +392,43 @@ def never_sleeps() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def commits_alone_unproved() -> Iterator[None]:
+    """S11 broken: commits go on alone as soon as the peer gets none, whatever it was told."""
+    right = synced.advance
+
+    def advance(turn: Turn, index: int) -> None:
+        sync = turn.group(index).sync
+        turn.change(index, sync=replace(sync, stale=True))
+        right(turn, index)
+
+    with _patched(synced, "advance", advance):
+        yield
+
+
+@contextmanager
+def believes_old_answers() -> Iterator[None]:
+    """S11 broken: any word of the standby's counts, also one to an earlier number (S4)."""
+
+    def disowned(state: State, group: Group) -> bool:
+        theirs = state.view.group(group.settings.name) if state.view else None
+        return theirs is not None and not theirs.complete
+
+    with _patched(synced, "_disowned", disowned):
+        yield
+
+
+@contextmanager
+def forgets_what_it_lacks() -> Iterator[None]:
+    """S11 broken: a standby takes over whether or not it was told that it is complete."""
+
+    def lacks(_state: State, _group: Group) -> bool:
+        return False
+
+    with _patched(gates, "lacks", lacks):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Sabotage:
     """A break, and the first word of the checker that must see it."""
@@ -427,6 +464,9 @@ SABOTAGES = (
     Sabotage(ignores_configurations, "configuration", ("reload", "partition")),
     Sabotage(moves_without_end, "moves", ("duplicate",), shaky_clients, 80 * S),
     Sabotage(trusts_the_unknown, "data", ("duplicate",), database_dies_first, 40 * S),
+    Sabotage(commits_alone_unproved, "S11", ("partition", "replication_broken", "power_loss")),
+    Sabotage(believes_old_answers, "S11", ("partition", "replication_broken", "one_way", "delay")),
+    Sabotage(forgets_what_it_lacks, "S11", ("replication_broken", "power_loss")),
     Sabotage(forgets_the_frozen, "frozen", ("order_group", "group_lost", "clients_lost")),
     Sabotage(bears_losses, "liveness: group", ("group_lost",)),
     Sabotage(mends_nothing, "liveness: group", ("resource_dies",)),

@@ -15,6 +15,7 @@ from haagent.core.state import State, Step
 
 from .checkers import Checker, effects_of_note
 from .data import Data
+from .ledger import Ledger
 from .machine import Machine
 from .mix import Mix
 from .network import Network
@@ -48,6 +49,7 @@ class World:
         self.witness = Witness(self)
         self.machines = (Machine(self, 0), Machine(self, 1))
         self.data = Data(self)
+        self.ledger = Ledger(self)
 
     # Time.
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-CORE_CODE_LINES_MAX = 1900
+CORE_CODE_LINES_MAX = 2000
 """The core is small enough to be read in an afternoon. Source: docs/adr/0009."""
 UNTRUE = {
     "asyncio",

@@ -27,8 +27,8 @@ def test_every_finding_has_its_remedy() -> None:
 
 
 def test_every_safety_rule_has_its_place() -> None:
-    """S1 to S10 each name a file that enforces them and a test that attacks them."""
+    """S1 to S11 each name a file that enforces them and a test that attacks them."""
     page = (DOCS / "safety.md").read_text()
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| S")]
-    assert [row[1].split()[0] for row in rows] == [f"S{number}" for number in range(1, 11)]
+    assert [row[1].split()[0] for row in rows] == [f"S{number}" for number in range(1, 12)]
     assert all("`" in row[2] and row[3].strip() for row in rows)

@@ -36,6 +36,7 @@ from haagent.core.events import (
     StopAsked,
     StopKind,
     SwitchoverAsked,
+    SyncRead,
     VipProbed,
     VipProbeFailed,
 )
@@ -353,6 +354,8 @@ def group_letters(index: int) -> list[Happening]:
         ("order stop", lambda _: GroupOrdered(1, index, "stop")),
         ("order freeze", lambda _: GroupOrdered(1, index, "freeze")),
         ("replica escaped", lambda _: StandbyRead(index, ready=False, escaped=True)),
+        ("commits wait", lambda s: SyncRead(index, s.last_attempt, complete=False)),
+        ("peer complete", lambda s: SyncRead(index, s.last_attempt, complete=True)),
         ("clients lost", lambda _: ReachChanged(index, reachable=False, doubtful=True)),
     ]
     return [answer(name + suffix, make) for name, make in letters]

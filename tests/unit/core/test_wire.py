@@ -209,7 +209,7 @@ def test_authenticated_before_sender_and_cluster() -> None:
         pytest.param(patched(100, b"\x20"), Refusal.MALFORMED, id="name-beyond-the-end"),
         pytest.param(patched(101, b"\xff"), Refusal.MALFORMED, id="name-not-utf8"),
         pytest.param(patched(104, b"\x63"), Refusal.MALFORMED, id="unknown-role"),
-        pytest.param(patched(105, b"\x10"), Refusal.MALFORMED, id="unknown-group-flag"),
+        pytest.param(patched(105, b"\x40"), Refusal.MALFORMED, id="unknown-group-flag"),
     ],
 )
 def test_each_refusal(data: bytes, expected: Refusal) -> None:

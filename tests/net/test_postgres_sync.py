@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""S11 with a real PostgreSQL pair: nothing that was acknowledged is lost, and writes go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hil.agent import Agent, group, role
+from hil.database import GROUP, LIMIT_S, Writer, ask, leader, options, part, streams
+from hil.lab import Lab
+from hil.machine import Machine
+from hil.proof import held_alone, taken_over
+from hil.watch import orders, wait_powered
+
+OPTIONS = options("sync", 'sync_wait = "3s"')
+Roles = tuple[Machine, Machine]
+SECOND_NS = 1_000_000_000
+
+
+def commits(status: dict[str, Any]) -> str:
+    """What is said of the primary's commits."""
+    details = [r["detail"] for r in group(status, GROUP)["resources"] if r["name"] == "postgres"]
+    return str(details[0]) if details else ""
+
+
+def in_sync(lab: Lab, active: Machine) -> None:
+    """Wait until the standby has every commit, and both agents know."""
+    standby = lab.other(active)
+    Agent(active).wait(lambda s: "as well" in commits(s), LIMIT_S, "in sync")
+    Agent(standby).wait(lambda s: s["takeover"]["possible"], LIMIT_S, "promotable")
+
+
+@pytest.fixture
+def writer(lab: Lab, roles: Roles) -> Iterator[Writer]:
+    """Somebody who writes all the time, to a pair that is in sync."""
+    in_sync(lab, roles[0])
+    writing = Writer(lab)
+    try:
+        writing.wait_acked()
+        yield writing
+    finally:
+        writing.close()
+
+
+def kept(writer: Writer, machine: Machine) -> None:
+    """Nothing acknowledged is lost, nothing is invented."""
+    writer.close()
+    assert not writer.lost(machine)
+    assert not writer.invented(machine)
+
+
+def test_power_failure_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> None:
+    """The active dies: every acknowledged row is on the standby, which goes on alone at once."""
+    active, standby = roles
+    lost_ns = lab.power_off(active.name)
+    taken_over(lab, active, standby, lost_ns)
+    writer.wait_acked(after_ns=lost_ns)
+    wait_powered(lab, active, lost_ns)
+    in_sync(lab, standby)
+    kept(writer, standby)
+
+
+def test_frozen_active_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> None:
+    """As with any fence; what was acknowledged in the last moment is there."""
+    active, standby = roles
+    frozen = active.freeze()
+    taken_over(lab, active, standby, frozen.at_ns)
+    active.thaw(frozen)
+    writer.wait_acked(after_ns=frozen.at_ns)
+    in_sync(lab, standby)
+    kept(writer, standby)
+
+
+def test_switchover_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> None:
+    """The old active says that it is stale, and the new one goes on; then it is in sync again."""
+    active, standby = roles
+    since_ns = time.monotonic_ns()
+    assert Agent(active).ask("switchover", group=GROUP)["ok"]
+    Agent(standby).wait(lambda s: role(s, GROUP) == "active", LIMIT_S, "moved")
+    writer.wait_acked(after_ns=since_ns + SECOND_NS)
+    in_sync(lab, standby)
+    kept(writer, standby)
+    held_alone(lab, standby, time.monotonic_ns())
+    assert orders(lab, since_ns) == []
+
+
+def test_broken_replication_makes_the_standby_stale(lab: Lab, roles: Roles, writer: Writer) -> None:
+    """Writes go on once the standby has said that it is stale; it is barred until in sync again."""
+    active, standby = roles
+    part(lab)
+    since_ns = time.monotonic_ns()
+    writer.wait_acked(after_ns=since_ns + 3 * SECOND_NS)
+    Agent(active).wait(lambda s: "go on without" in commits(s), LIMIT_S, "alone")
+    status = Agent(standby).wait(lambda s: not s["takeover"]["possible"], LIMIT_S, "barred")
+    assert "not_in_sync" in str(status["takeover"]["reasons"])
+    lab.network.heal()
+    in_sync(lab, active)
+    streams(lab, standby)
+    lost_ns = lab.power_off(active.name)
+    taken_over(lab, active, standby, lost_ns)
+    writer.wait_acked(after_ns=lost_ns)
+    wait_powered(lab, active, lost_ns)
+    in_sync(lab, standby)
+    kept(writer, standby)
+
+
+def test_dead_standby_is_proved_off_and_writes_go_on(
+    lab: Lab, roles: Roles, writer: Writer
+) -> None:
+    """Nobody says that it is stale: the active reads it off, then commits alone."""
+    active, standby = roles
+    lost_ns = lab.power_off(standby.name)
+    writer.wait_acked(after_ns=lost_ns + 2 * SECOND_NS)
+    assert orders(lab, lost_ns, standby), "nothing proved it off"
+    assert orders(lab, lost_ns, active) == []
+    wait_powered(lab, standby, lost_ns)
+    in_sync(lab, active)
+    kept(writer, active)
+    held_alone(lab, active, lost_ns)
+
+
+def test_killed_server_and_restarted_agent(lab: Lab, roles: Roles, writer: Writer) -> None:
+    """Both are back in place, and commits wait for the standby again."""
+    active, _ = roles
+    since_ns = time.monotonic_ns()
+    os.kill(leader(active), signal.SIGKILL)
+    writer.wait_acked(after_ns=since_ns + SECOND_NS)
+    in_sync(lab, active)
+    active.signal_agent(signal.SIGUSR1)  # as "systemctl restart" does
+    active.start_agent()
+    in_sync(lab, active)
+    again_ns = time.monotonic_ns()
+    writer.wait_acked(after_ns=again_ns)
+    assert ask(active, "SHOW synchronous_standby_names") == f'"{lab.other(active).name}"'
+    kept(writer, active)
+    assert orders(lab, since_ns) == []
