@@ -9,6 +9,7 @@ from typing import Any
 
 from fencing.readiness import Readiness
 from haagent import __version__, release
+from haagent.commits import commits
 from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
@@ -369,23 +370,11 @@ def _orders(sources: Sources) -> Reasons:
         if group.unreachable:
             text = f"clients of {name} do not reach this node"
             alarms.append({"code": f"unreachable_{name}", "text": text})
-        alarms += _commits(group)
+        alarms += commits(group)
         if restless(group, sources.now_ns):
             text = f"{name}: {Reason.TOO_MANY_MOVES.text}"
             alarms.append({"code": f"{Reason.TOO_MANY_MOVES.code}_{name}", "text": text})
     return alarms
-
-
-def _commits(group: Group) -> Reasons:
-    """Whether the loss of this node would lose commits, or holds them up (S11)."""
-    name, sync = group.settings.name, group.sync
-    if not group.settings.sync or not isinstance(group.phase, Active) or sync.given:
-        return []
-    if sync.risk:
-        text = f"{name}: commits go on alone, and the peer could be promoted without them"
-        return [{"code": f"sync_risk_{name}", "text": text}]
-    what = "wait for the peer" if sync.asked else "go on without the peer"
-    return [{"code": f"sync_{name}", "text": f"{name}: commits {what}"}]
 
 
 def _resources(sources: Sources) -> Reasons:
