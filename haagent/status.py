@@ -20,14 +20,12 @@ from haagent.core.phases import HOLDING, Active, Alive, Blocked, Left, Silent, S
 from haagent.core.reasons import Reason
 from haagent.core.state import Group, State
 from haagent.core.wire import AGE_NEVER_MS, LinkReport, Role
+from haagent.lateness import lateness
 from haagent.links.linkset import LinkState as PathState
 from haagent.links.loss import Tally
 from haagent.resources import Condition, Reading
 from haagent.witness import WitnessState
 from haagent.witness.majority import bars
-
-STALL_WARN_MS = 200
-"""A loop that was this late eats a fifth of the default dead_after."""
 
 PAIR_REASONS = {Reason.MAINTENANCE, Reason.CONFIGURATION_DIFFERS, Reason.STOPPING}
 """Reasons that bind both nodes alike."""
@@ -325,7 +323,7 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
             alarms.append({"code": f"inactive_{group.settings.name}", "text": text})
     alarms += _orders(sources)
     alarms += _resources(sources)
-    alarms += _lateness(state)
+    alarms += lateness(state)
     if sources.refused:
         text = "the configuration file was refused, this agent goes by the one before: "
         alarms.append({"code": "reload_refused", "text": text + sources.refused})
@@ -387,16 +385,4 @@ def _resources(sources: Sources) -> Reasons:
                 words = f"{reading.condition.value} {reading.detail}".rstrip()
                 text = f"{name} of {group.settings.name}: {words}"
                 alarms.append({"code": f"resource_{group.settings.name}_{name}", "text": text})
-    return alarms
-
-
-def _lateness(state: State) -> Reasons:
-    """The peer slow, or we slow: warned with figures; nobody is shot for it."""
-    alarms = []
-    if state.stall_ns / 1e6 >= STALL_WARN_MS:
-        text = f"this agent was late by {state.stall_ns // 1_000_000} ms"
-        alarms.append({"code": "late", "text": text})
-    if state.view is not None and state.view.body.stall_ms >= STALL_WARN_MS:
-        text = f"the peer's agent was late by {state.view.body.stall_ms} ms"
-        alarms.append({"code": "peer_late", "text": text})
     return alarms
