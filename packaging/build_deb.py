@@ -167,7 +167,8 @@ def _documents(root: Path, version: str, epoch: int, carried: Iterable[Carried])
 
 
 def _pages() -> list[str]:
-    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+    found = (path for end in (".md", ".yml", ".json") for path in (ROOT / "docs").rglob(f"*{end}"))
+    return sorted(str(path.relative_to(ROOT)) for path in found)
 
 
 def _examples() -> dict[str, str]:

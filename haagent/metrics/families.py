@@ -21,7 +21,7 @@ from haagent.core.phases import PairPhase
 from haagent.core.wire import Refusal
 from haagent.metrics.figures import Figures
 from haagent.metrics.forms import Row, counter, gauge, histogram, one, present, seconds, states
-from haagent.metrics.service_families import fences, groups, takeovers
+from haagent.metrics.service_families import fences, groups, proofs, takeovers
 
 CONDITIONS = ("fine", "degraded", "critical")
 PEER_STATES = tuple(kind.__name__.lower() for kind in get_args(PairPhase))
@@ -38,6 +38,7 @@ def families(figures: Figures) -> Iterator[Metric]:
         _links(figures),
         _alerts(figures),
         fences(figures),
+        proofs(figures),
         groups(figures),
         takeovers(figures),
         _process.collect(),

@@ -15,6 +15,8 @@ from haagent.metrics.figures import Figures
 from haagent.metrics.forms import Row, counter, gauge, histogram, limited, one
 from haagent.resources import Condition
 
+ANSWERS = ("yes", "no", "silent")
+
 
 def fences(figures: Figures) -> Iterator[Metric]:
     """What can prove the peer off, and what tells the neighbours afterwards."""
@@ -53,6 +55,21 @@ def fences(figures: Figures) -> Iterator[Metric]:
     failed = [((interface,), each.failed) for interface, each in announced]
     text = "Such frames that could not be sent."
     yield counter("vip_announcement_errors", text, ("interface",), failed)
+
+
+def proofs(figures: Figures) -> Iterator[Metric]:
+    """Who else is asked before a takeover, and what was practised."""
+    witnesses, drills = figures.status["witnesses"], figures.status["drills"]
+    rows: list[Row] = [
+        ((each["name"], answer), each["word"] == answer) for each in witnesses for answer in ANSWERS
+    ]
+    text = "What the witness said last."
+    yield gauge("witness_answer", text, ("witness", "answer"), rows)
+    proven = [((kind,), _unix(drill)) for kind, drill in drills["proven"].items()]
+    text = "When the last drill of this kind that was passed began, by this node's wall clock."
+    yield gauge("drill_passed_timestamp_seconds", text, ("kind",), proven)
+    text = "A drill is under way."
+    yield one("drill_under_way", text, drills["under_way"] is not None)
 
 
 def groups(figures: Figures) -> Iterator[Metric]:

@@ -21,6 +21,10 @@ from haagent.metrics.figures import Figures, Limited
 from haagent.metrics.publisher import Publisher
 from haagent.vip.announcer import Announced
 
+DRILLS = {
+    "under_way": None,
+    "proven": {"switchover": {"when": "2026-01-02T03:04:05+00:00", "id": "a"}},
+}
 SENDER = Sender("test", "alpha", "beta")
 
 
@@ -31,7 +35,7 @@ def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: A
     counts.failovers.take(records or [])
     counts.loss.tallies[0].received, counts.loss.tallies[0].lost = 1000, 7
     return Figures(
-        status=status(bench, tallies=counts.loss.tallies, **more),
+        status=status(bench, tallies=counts.loss.tallies, **more) | {"drills": DRILLS},
         counts=counts,
         links=[Counters(sent=42, send_failed=1) for _ in bench.state.links],
         announced={"eth0": Announced(sent=18, failed=2)},

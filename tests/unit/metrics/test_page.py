@@ -11,6 +11,7 @@ from status_bench import DEAD, settled
 from haagent.core.wire import Refusal
 from haagent.metrics.families import families
 from haagent.resources import Condition, Reading
+from haagent.witness import WitnessState
 from metrics.figures_bench import figures
 
 PAGE = Path(__file__).parents[3] / "docs" / "monitoring.md"
@@ -31,7 +32,8 @@ def table() -> str:
     }
     bench = settled(standby())
     readings = {"db": Reading(Condition.STOPPED, "")}
-    told = figures(bench, [record], device=DEAD, up=False, readings=[readings])
+    witness = WitnessState("quorum", "etcd", "yes", "", ignored=False, chooses=True)
+    told = figures(bench, [record], device=DEAD, up=False, readings=[readings], witnesses=[witness])
     told.status["groups"][0] |= {"blocked": {"code": Refusal.FORGED, "text": ""}, "position": 1}
     lines = ["| metric | labels | meaning |", "|---|---|---|"]
     for family in families(told):
