@@ -56,16 +56,20 @@ def run(
 ) -> None:
     """Run the agent of this node in the foreground, as its systemd unit does.
 
-    Exit codes: 78 the configuration is refused, 1 the machine lacks what the agent needs.
+    Exit codes: 78 the configuration is refused, or its groups would fail in the confinement that
+    this process is in; 1 the machine lacks what the agent needs.
     """
     import structlog  # noqa: PLC0415 only the agent needs it
 
-    from haagent import agent, log  # noqa: PLC0415 same: `status` starts fast without the agent
-    from haagent.config import load  # noqa: PLC0415 same
+    from haagent import agent, confinement, log  # noqa: PLC0415 same: `status` starts fast without the agent
+    from haagent.config import EXIT_CODE, load  # noqa: PLC0415 same
 
     configuration = load_or_exit(config, node)
     me = configuration.node_names[configuration.pair.me]
     log.setup(configuration.log, constants={"cluster": configuration.cluster, "node": me})
+    if refusal := confinement.refusal(configuration):
+        structlog.get_logger().error("agent.confined", reason=refusal)
+        raise typer.Exit(EXIT_CODE)
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from haagent.errors import EdgeError
 
 REPLY_BYTES_MAX = 16_000_000
 """A reply is some kilobytes, a long history some megabytes."""
+
+CONNECT_S = 2.0
 
 Reply = Mapping[str, object]
 """{"ok": bool, "message": str, "data": anything}"""
@@ -75,6 +78,22 @@ def ask(
             if on_progress is not None:
                 on_progress(progress)
     raise AssertionError("the lines end with an error")
+
+
+def agent_pid(path: Path) -> int | None:
+    """Process number of the agent behind the socket; None if none is there.
+
+    Source: unix(7), SO_PEERCRED: of who called listen().
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_S)
+        try:
+            _connect(connection, path)
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        except (EdgeError, OSError):
+            return None
+    pid, _, _ = struct.unpack("@iII", credentials)
+    return int(pid) or None
 
 
 def _connect(connection: socket.socket, path: Path) -> None:

@@ -1,103 +1,166 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`haagent doctor`: the file, this machine and the running agent, a checked line each."""
+"""`haagent doctor`: file, machine, wires and running agent, a checked line each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haagent.cli import asking, client
 from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
-from haagent.cli.verdict import Exit, part, rows
+from haagent.cli.verdict import Exit, Status, part, rows
+from haagent.doctor import Line, Subject, Verdict, bad, ok, warning
 from haagent.errors import EdgeError
 
+if TYPE_CHECKING:
+    from haagent.config import Configuration
 
-class Verdict(StrEnum):
-    """What a line says."""
-
-    OK = "ok"
-    WARNING = "warning"
-    BAD = "BAD"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One precondition of a working pair."""
-
-    verdict: Verdict
-    what: str
-    text: str
-    """What was found; of what is not well also what to do."""
+LISTEN_S = 2.0
+"""Twenty heartbeats; switches and queriers speak more rarely, and the lines about them say so."""
+TOLD_ELSEWHERE = ("link_", "fence_", "watchdog", "configuration_differs")
+"""Alarms of which a line of its own says more."""
+COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.BAD: "red"}
 
 
-def doctor(
+def doctor(  # noqa: PLR0913  # options of a command
     config: Annotated[
         Path, typer.Option("--config", help="The configuration file.")
     ] = DEFAULT_CONFIG,
     node: NodeOption = None,
     *,
+    listen: Annotated[
+        float,
+        typer.Option(
+            "--listen",
+            min=0.1,
+            max=600.0,
+            help="Seconds to listen to the wires; 31 hears the switches, 130 the querier.",
+        ),
+    ] = LISTEN_S,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="Write all that a bug report needs there, less secrets."),
+    ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = DEFAULT_SOCKET,
 ) -> None:
-    """Check the configuration, this machine and the running agent; each line with its remedy.
+    """Check everything that a working pair needs, a line each with its remedy.
 
-    Nothing is changed. Exit codes: 0 all is well; 1 something needs attention; 2 a takeover would
-    not work, or the agent would not start.
+    Run it as root, on both nodes. Nothing is changed. "unknown" is what cannot be told from here
+    and counts neither way. Exit codes: 0 all is well; 1 something needs attention; 2 a takeover
+    would not work, or the agent would not start.
     """
-    lines = [*_of_file(config, node), *_of_agent(socket)]
+    lines: list[Line] = []
+    for line in examination(config, node, socket, listen):
+        lines.append(line)
+        if not as_json:
+            _print(line)
     if as_json:
         typer.echo(json.dumps([asdict(line) for line in lines]))
     else:
-        for line in lines:
-            typer.echo(f"{line.verdict.value:8} {line.what}: {line.text}")
-    verdicts = {line.verdict for line in lines}
-    code = Exit.CRITICAL if Verdict.BAD in verdicts else Exit.DEGRADED
-    raise typer.Exit(Exit.FINE if verdicts == {Verdict.OK} else code)
+        typer.echo(_summary(lines))
+    if bundle is not None:
+        _bundle(bundle, config, node, lines, socket)
+    raise typer.Exit(exit_of(lines))
 
 
-def _of_file(file: Path, node: str | None) -> Iterator[Line]:
-    """The configuration, and what this machine says to it: units, agents, programs."""
-    from haagent.cli.machine import what_it_says  # noqa: PLC0415 asks systemd and agents
+def examination(file: Path, node: str | None, socket: Path, listen_s: float) -> Iterator[Line]:
+    """Every line, as it is found."""
     from haagent.config import ConfigurationError, load  # noqa: PLC0415 pydantic is large
 
     try:
         configuration = load(file, node)
     except ConfigurationError as error:
-        yield from (Line(Verdict.WARNING, "configuration", line) for line in error.warnings)
-        yield from (Line(Verdict.BAD, "configuration", line) for line in error.errors)
+        yield from (warning("configuration", line, "") for line in error.warnings)
+        yield from (bad("configuration", line, "") for line in error.errors)
+        yield from _of_agent(*_status(socket))
         return
+    yield from _of_file(configuration, file)
+    status, trouble = _status(socket)
+    yield from _of_agent(status, trouble)
+    from haagent.doctor.examination import examine  # noqa: PLC0415 loads what the agent loads
+
+    pid = client.agent_pid(socket) if status else None
+    yield from examine(Subject(configuration, status, pid, listen_s))
+
+
+def exit_of(lines: Iterable[Line]) -> Exit:
+    """What the worst line means."""
+    verdicts = {line.verdict for line in lines}
+    if Verdict.BAD in verdicts:
+        return Exit.CRITICAL
+    return Exit.DEGRADED if Verdict.WARNING in verdicts else Exit.FINE
+
+
+def _print(line: Line) -> None:
+    """One line, and a second one with what to do; coloured only on a terminal."""
+    word = typer.style(f"{line.verdict.value:8}", fg=COLOURS.get(line.verdict))
+    typer.echo(f"{word} {line.what}: {line.text}")
+    if line.remedy:
+        typer.echo(f"{'':8}   -> {line.remedy}")
+
+
+def _summary(lines: Sequence[Line]) -> str:
+    counts = [
+        f"{sum(line.verdict is verdict for line in lines)} {verdict.value}" for verdict in Verdict
+    ]
+    return ", ".join(counts)
+
+
+def _of_file(configuration: Configuration, file: Path) -> Iterator[Line]:
+    """The configuration, and what this machine says to it: units, agents, programs."""
+    from haagent.cli.machine import what_it_says  # noqa: PLC0415 asks systemd and agents
+
     digest = configuration.pair.configuration_hash.hex()
     me = configuration.node_names[configuration.pair.me]
-    yield Line(Verdict.OK, "configuration", f"{file}: usable as node {me}; hash {digest}")
-    for warning in configuration.warnings:
-        yield Line(Verdict.WARNING, "configuration", warning)
+    yield ok("configuration", f"{file}: usable as node {me}; hash {digest}")
+    for text in configuration.warnings:
+        yield warning("configuration", text, "")
     found = what_it_says(configuration)
     for problem in found:
-        verdict = Verdict.BAD if problem.refuses else Verdict.WARNING
-        yield Line(verdict, "machine", problem.line(file))
+        yield (bad if problem.refuses else warning)("machine", problem.line(file), "")
     if not found:
-        yield Line(Verdict.OK, "machine", "units, agents and programs of the groups fit")
+        yield ok("machine", "units, agents and programs of the groups fit")
 
 
-def _of_agent(socket: Path) -> Iterator[Line]:
-    """What the agent says of the pair: its links, its fence devices, its groups."""
+def _status(socket: Path) -> tuple[Status, str]:
+    """What the running agent says; empty, and why, if none does."""
     try:
         reply = client.ask(socket, {"verb": "status"}, asking.READ_TIMEOUT_S)
-        status = asking.status_data(reply)
+        return asking.status_data(reply), ""
     except EdgeError as error:
-        yield Line(Verdict.BAD, "agent", f"{error}; systemctl start haagent")
+        return {}, str(error)
+
+
+def _of_agent(status: Status, trouble: str) -> Iterator[Line]:
+    """What the agent says of the pair: would a takeover work, and what else is wrong."""
+    if trouble:
+        yield bad("agent", trouble, "systemctl enable --now haagent")
         return
-    yield Line(Verdict.OK, "agent", f"runs, version {status.get('version')}")
+    yield ok("agent", f"runs, version {status.get('version')}")
     takeover = part(status, "takeover")
     if takeover.get("possible"):
-        yield Line(Verdict.OK, "takeover", "would work right now")
+        yield ok("takeover", "would work right now")
     for reason in rows(takeover, "reasons"):
-        yield Line(Verdict.BAD, "takeover", f"{reason.get('text')} ({reason.get('code')})")
+        yield bad("takeover", f"{reason.get('text')} ({reason.get('code')})", "docs/operating.md")
     for alarm in rows(status, "alarms"):
-        yield Line(Verdict.WARNING, "alarm", f"{alarm.get('text')} ({alarm.get('code')})")
+        if not str(alarm.get("code")).startswith(TOLD_ELSEWHERE):
+            text = f"{alarm.get('text')} ({alarm.get('code')})"
+            yield warning("alarm", text, "haagent status")
+
+
+def _bundle(
+    target: Path, config: Path, node: str | None, lines: Sequence[Line], socket: Path
+) -> None:
+    from haagent.doctor.bundle import write  # noqa: PLC0415 only who asks for one
+
+    try:
+        write(target, config=config, node=node, lines=lines, status=_status(socket)[0])
+    except EdgeError as error:
+        asking.fail(str(error), Exit.DEGRADED)
+    typer.echo(f"{target}: written; read it before you send it", err=True)

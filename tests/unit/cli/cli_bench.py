@@ -141,7 +141,7 @@ def good(data: object = None, message: str = "") -> dict[str, Any]:
 
 
 def haagent(
-    *arguments: str, socket: Path | None = None, typed: str = ""
+    *arguments: str, socket: Path | None = None, typed: str = "", prefix: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1", "TERM": "dumb"}
@@ -149,7 +149,7 @@ def haagent(
     if socket is not None:
         environment["HAAGENT_SOCKET"] = str(socket)
     return subprocess.run(
-        [sys.executable, "-m", "haagent", *arguments],
+        [*prefix, sys.executable, "-m", "haagent", *arguments],
         env=environment,
         input=typed,
         capture_output=True,

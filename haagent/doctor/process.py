@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the agent needs of the kernel to be punctual: looked at in the one that runs, else tried."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from haagent import confinement, host
+from haagent.doctor import Line, Subject, bad, ok, unknown, warning
+
+UNIT = "use the unit that haagent brings (LimitRTPRIO, LimitMEMLOCK, OOMScoreAdjust)"
+OOM_SPARED = -500
+"""Below this the kernel kills everything ordinary first."""
+
+
+def look(subject: Subject) -> Iterator[Line]:
+    """Realtime scheduling, locked memory, the out-of-memory killer, and what children inherit."""
+    needy = confinement.confined_by_it(subject.configuration)
+    if subject.agent_pid is None:
+        yield _realtime_granted()
+        yield _memory_granted()
+        yield from _unit(needy)
+        return
+    folder = Path(f"/proc/{subject.agent_pid}")
+    fields = dict(
+        line.split(":\t", 1)
+        for line in (folder / "status").read_text().splitlines()
+        if ":\t" in line
+    )
+    policy = os.sched_getscheduler(subject.agent_pid) & ~os.SCHED_RESET_ON_FORK
+    if policy in {os.SCHED_RR, os.SCHED_FIFO}:
+        yield ok("realtime", "the agent runs with realtime scheduling")
+    else:
+        yield warning("realtime", "the agent does not run with realtime scheduling", UNIT)
+    locked_kb = int(fields.get("VmLck", "0 kB").split()[0])
+    if locked_kb:
+        yield ok("memory", f"the agent's memory is locked ({locked_kb // 1024} MiB)")
+    else:
+        yield warning("memory", "the agent's memory is not locked: it may be swapped out", UNIT)
+    score = int((folder / "oom_score_adj").read_text())
+    if score <= OOM_SPARED:
+        yield ok("out of memory", "the agent is spared")
+    else:
+        yield warning("out of memory", f"the agent may be killed (oom_score_adj {score})", UNIT)
+    if needy and confinement.no_new_privileges(folder / "status"):
+        yield _privileges(needy)
+
+
+def _realtime_granted() -> Line:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        param = os.sched_param(host.REALTIME_PRIORITY)
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, param)
+    except OSError as error:
+        text = f"is not granted here: {error.strerror}"
+        return unknown("realtime", text, f"ask as root; {UNIT}")
+    os.sched_setscheduler(0, *before)
+    return ok("realtime", "this kernel grants realtime scheduling")
+
+
+def _memory_granted() -> Line:
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if os.geteuid() == 0 or soft == resource.RLIM_INFINITY:
+        return ok("memory", "may be locked")
+    return unknown("memory", f"the limit here is {soft} bytes", f"ask as root; {UNIT}")
+
+
+def _unit(needy: str) -> Iterator[Line]:
+    """What the unit would forbid, before it is started so."""
+    from haagent.doctor.asking import properties  # noqa: PLC0415 a program is run
+
+    shown = properties("haagent.service", "NoNewPrivileges")
+    if shown.get("NoNewPrivileges") == "yes" and needy:
+        yield _privileges(needy)
+
+
+def _privileges(needy: str) -> Line:
+    text = f"NoNewPrivileges= is on, and {needy} may not work in it: the agent will not start"
+    return bad("hardening", text, "remove the drop-in haagent-strict.conf; see docs/install.md")
