@@ -44,11 +44,13 @@ class Bmc:
         self.machine = machine
         self.mode = Mode.OK
         self.has_power = True
+        self.pdu = False
+        """Where the BMC itself does not answer, its outlets can still be switched."""
 
     def reachable(self) -> bool:
         """From the peer: over the management network, or over the LAN where it hangs there."""
         cut = self.world.mix.bmc_on_lan and not self.world.network.passes(LAN)
-        return self.has_power and self.mode is not Mode.DEAD and not cut
+        return self.pdu or (self.has_power and self.mode is not Mode.DEAD and not cut)
 
     def lag_ns(self) -> int:
         """From an accepted order to the power."""
