@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell deb check coverage clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell deb check coverage database-proof clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -42,6 +42,9 @@ deb: packages .venv/ready ## the Debian package, in dist/ (ARCH=arm64, VERSION=n
 
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
 	$(PYTHON) -m pytest -m "not net and not sim and not deb"
+
+database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n
+	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1)
 
 coverage: .venv/ready ## every branch of the core is walked by its own tests
 	$(PYTHON) -m coverage run -m pytest -q tests/unit/core \

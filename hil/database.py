@@ -170,6 +170,23 @@ def streams(lab: Lab, standby: Machine, limit_s: float = LIMIT_S) -> None:
     assert lab.other(standby).is_on
 
 
+def commits(status: dict[str, object]) -> str:
+    """What is said of the primary's commits."""
+    details = [r["detail"] for r in _resources(status) if r["name"] == "postgres"]
+    return details[0] if details else ""
+
+
+def in_sync(lab: Lab, active: Machine, limit_s: float = 2 * LIMIT_S) -> None:
+    """Wait until the standby has every commit, and both agents know.
+
+    Raises:
+        NotSeenError: It has not.
+    """
+    standby = lab.other(active)
+    Agent(active).wait(lambda s: "as well" in commits(s), limit_s, "in sync")
+    Agent(standby).wait(lambda s: s["takeover"]["possible"], limit_s, "promotable")
+
+
 def _resources(status: dict[str, object]) -> list[dict[str, str]]:
     groups: list[dict[str, object]] = status["groups"]  # type: ignore[assignment]  # JSON
     found: list[dict[str, str]] = next(g["resources"] for g in groups if g["name"] == GROUP)  # type: ignore[misc]

@@ -18,6 +18,7 @@ from haagent.cli.drill import drill
 from haagent.cli.loading import load_or_exit
 from haagent.cli.observe import observe
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
+from haagent.cli.postgres import postgres
 from haagent.cli.reload import reload
 from haagent.cli.replay import replay
 from haagent.cli.verdict import Exit, exit_code
@@ -45,6 +46,7 @@ app.command()(replay)
 app.command()(reload)
 app.command()(watch)
 app.add_typer(drill)
+app.add_typer(postgres)
 app.command()(observe)
 install.add_to(app)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,7 @@ from haagent.postgres.position import Position, log_position
 from haagent.postgres.sql import Sql
 
 POLL_S = 0.005
+PROGRESS_EVERY_S = 1.0
 HEALTH_ROW, SYNC_ROW = 1, 2
 HISTORY_BYTES_MAX = 1 << 20
 """A line of a history file has about 60 bytes; so many failovers do not happen."""
@@ -217,20 +219,38 @@ async def waits(sql: Sql, session: str, limit_s: float) -> bool:
     return await sql.ask(statement, session, limit_s=limit_s) == [("t",)]
 
 
-async def backup_progress(sql: Sql, limit_s: float) -> str:
-    """How far a base backup of the server is, for the operator.
+async def backup_bytes(sql: Sql, limit_s: float) -> tuple[int, int] | None:
+    """How much of a base backup of the server was sent, and of how much; None if nobody can tell.
 
     Raises:
         SqlError: It does not say.
     """
     rows: list[Row] = await sql.ask(
-        "SELECT phase, backup_streamed, backup_total FROM pg_stat_progress_basebackup "
+        "SELECT backup_streamed, backup_total FROM pg_stat_progress_basebackup "
         "ORDER BY pid DESC LIMIT 1",
         limit_s=limit_s,
     )
-    if not rows:
-        return ""
-    ((phase, streamed, total),) = rows
-    if not (total and streamed and int(total)):
-        return str(phase)
-    return f"{min(100, 100 * int(streamed) // int(total))} % of {int(total) >> 20} MiB"
+    if not rows or not (rows[0][0] and rows[0][1]):
+        return None
+    ((streamed, total),) = rows
+    return min(int(streamed or 0), int(total or 0)), int(total or 0)
+
+
+async def beside(work: Awaitable[None], tell: Callable[[], Awaitable[None]]) -> None:
+    """Await what takes long, and tell now and then how far it is.
+
+    Args:
+        work: What is awaited.
+        tell: May fail by SqlError: then nothing is told this time.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=PROGRESS_EVERY_S)
+            with suppress(SqlError):
+                await tell()
+        task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})

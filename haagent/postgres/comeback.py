@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +36,7 @@ RECOVER_S = 1800.0
 ASK_S = 3.0
 CHECKPOINT_S = 120.0
 """Until then a new primary must have written its first checkpoint, which pg_rewind goes by."""
-PROGRESS_EVERY_S = 2.0
+CHECKPOINT_POLL_S = 0.5
 REBUILD_PAUSE_S = 300.0
 """Between two copies of everything, should the first one not have helped."""
 
@@ -153,7 +152,7 @@ class ComeBack:
             async with asyncio.timeout(CHECKPOINT_S):
                 # The server offers nothing to wait for.
                 while (await asking.standing(self._peer, ASK_S)).checkpoint_timeline < timeline:  # noqa: ASYNC110
-                    await asyncio.sleep(PROGRESS_EVERY_S / 4)
+                    await asyncio.sleep(CHECKPOINT_POLL_S)
         except TimeoutError:
             raise ResourceError("the primary does not write its first checkpoint") from None
 
@@ -185,18 +184,15 @@ class ComeBack:
     async def _copying(self, copy: Awaitable[None]) -> None:
         """Carry a copy out, and tell how far it is."""
         self._tell("pg_basebackup")
-        task = asyncio.ensure_future(copy)
-        try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=PROGRESS_EVERY_S)
-                with suppress(SqlError):
-                    done = await asking.backup_progress(self._peer, ASK_S)
-                    self.progress = f"pg_basebackup: {done}" if done else self.progress
-            task.result()
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+
+        async def tell() -> None:
+            done = await asking.backup_bytes(self._peer, ASK_S)
+            if done is not None:
+                self.progress = (
+                    f"pg_basebackup: {100 * done[0] // done[1]} % of {done[1] >> 20} MiB"
+                )
+
+        await asking.beside(copy, tell)
 
     async def _unusable(self) -> str:
         return await self._server.on_disk(partial(follow.unusable, self._settings))

@@ -105,10 +105,10 @@ def configure(settings: PostgresSettings, values: Mapping[str, str], *, standby:
         if (match := re.match(r"\s*(\w+)\s*=?", line)) is None or match[1].lower() not in values
     ]
     lines = kept + [f"{name} = {quoted(value)}" for name, value in values.items()]
-    _write(settings, file, "\n".join(lines) + "\n")
+    write_private(settings, file, "\n".join(lines) + "\n")
     signal_file = data / "standby.signal"
     if standby:
-        _write(settings, signal_file, "")
+        write_private(settings, signal_file, "")
     else:
         signal_file.unlink(missing_ok=True)
 
@@ -119,7 +119,7 @@ def mark_unusable(settings: PostgresSettings, why: str) -> None:
     Raises:
         OSError: It could not be noted: then it must not be touched.
     """
-    _write(settings, settings.layout.marker, why + "\n")
+    write_private(settings, settings.layout.marker, why + "\n")
 
 
 def unmark(settings: PostgresSettings) -> None:
@@ -168,8 +168,12 @@ def _word(value: str) -> str:
     return "'" + value.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
-def _write(settings: PostgresSettings, file: Path, text: str) -> None:
-    """Durably, and as a whole or not at all."""
+def write_private(settings: PostgresSettings, file: Path, text: str) -> None:
+    """Write a file for the server's user alone, durably, and as a whole or not at all.
+
+    Raises:
+        OSError: It could not be written.
+    """
     fresh = file.with_name(f"{file.name}.haagent")
     with fresh.open("w", encoding="utf-8") as opened:
         opened.write(text)

@@ -28,6 +28,8 @@ from haagent.config.settings import (
     VipSettings,
 )
 from haagent.errors import EdgeError
+from haagent.postgres.inspection import objections as objections_to
+from haagent.postgres.layout import PostgresSettings
 from haagent.probes.pattern import PatternError, check_pattern
 from haagent.probes.stream import tls_context
 from haagent.resources import ResourceError
@@ -93,6 +95,11 @@ async def _problems(configuration: Configuration, machine: Machine) -> AsyncIter
             # The agents' own advice, where the file says nothing, is known only here.
             yield Problem("timing.stop_budget", duration.render(budget_ns), text)
         agents += ocf.values()
+        for one in group.resources:
+            if isinstance(one, PostgresSettings):
+                async for objection in objections_to(one):
+                    where = _where(group, one.name, *filter(None, (objection.key,)))
+                    yield Problem(where, objection.value, objection.text, objection.refuses)
         async for problem in _probe(group):
             yield problem
     for problem in _witnesses(configuration):

@@ -7,12 +7,23 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from hil.agent import Agent, group, role
-from hil.database import GROUP, LIMIT_S, Writer, ask, leader, options, part, streams
+from hil.agent import Agent, role
+from hil.database import (
+    GROUP,
+    LIMIT_S,
+    Writer,
+    ask,
+    commits,
+    in_sync,
+    leader,
+    options,
+    part,
+    streams,
+)
+from hil.database_proof import KINDS, prove
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.proof import held_alone, taken_over
@@ -21,19 +32,6 @@ from hil.watch import orders, wait_powered
 OPTIONS = options("sync", 'sync_wait = "3s"')
 Roles = tuple[Machine, Machine]
 SECOND_NS = 1_000_000_000
-
-
-def commits(status: dict[str, Any]) -> str:
-    """What is said of the primary's commits."""
-    details = [r["detail"] for r in group(status, GROUP)["resources"] if r["name"] == "postgres"]
-    return str(details[0]) if details else ""
-
-
-def in_sync(lab: Lab, active: Machine) -> None:
-    """Wait until the standby has every commit, and both agents know."""
-    standby = lab.other(active)
-    Agent(active).wait(lambda s: "as well" in commits(s), LIMIT_S, "in sync")
-    Agent(standby).wait(lambda s: s["takeover"]["possible"], LIMIT_S, "promotable")
 
 
 @pytest.fixture
@@ -140,3 +138,11 @@ def test_killed_server_and_restarted_agent(lab: Lab, roles: Roles, writer: Write
     assert ask(active, "SHOW synchronous_standby_names") == f'"{lab.other(active).name}"'
     kept(writer, active)
     assert orders(lab, since_ns) == []
+
+
+@pytest.mark.timeout(400)
+def test_mixed_failovers(lab: Lab, roles: Roles) -> None:
+    """One of each kind in a row: `make database-proof` does fifty."""
+    in_sync(lab, roles[0])
+    rounds = prove(lab, len(KINDS), 7, lambda _round: None, sync=True)
+    assert len(rounds) == len(KINDS)

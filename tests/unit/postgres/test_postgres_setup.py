@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One real server becomes a pair; what speaks against one is said with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from haagent.postgres import asking, preparing
+from haagent.postgres.follow import identity, local_conninfo
+from haagent.postgres.inspection import Objection, objections
+from haagent.postgres.layout import Layout, PostgresSettings
+from haagent.postgres.server import Server
+from haagent.postgres.sql import Sql
+from haagent.resources import ResourceError
+
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+LIMIT_S = 30.0
+BECOME = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+Some = TypeVar("Some")
+
+
+@dataclass(frozen=True, slots=True)
+class Two:
+    """Two nodes' servers, of which one exists."""
+
+    existing: PostgresSettings
+    missing: PostgresSettings
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    """Debian's layout twice on one machine: a server that runs, a configuration without data."""
+    folder = Path(tempfile.mkdtemp(prefix="haagent-postgres-"))
+    folder.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.2", 0))
+        port = free.getsockname()[1]
+    both = []
+    # Who connects to 127.0.0.2 comes from 127.0.0.1.
+    for node, peer, ours, theirs in (
+        ("alpha", "beta", "127.0.0.2", "127.0.0.1"),
+        ("beta", "alpha", "127.0.0.1", "127.0.0.2"),
+    ):
+        place = folder / node
+        place.mkdir()
+        (place / "etc").mkdir()
+        shutil.chown(place, "postgres", "postgres")
+        configuration = place / "etc/postgresql.conf"
+        configuration.write_text(
+            f"listen_addresses = '{ours}'\nport = {port}\nunix_socket_directories = '{place}'\n"
+            f"hba_file = '{place}/etc/pg_hba.conf'\ndata_directory = '{place}/data'\n"
+        )
+        (place / "etc/pg_hba.conf").write_text("local all postgres peer\n")
+        (place / "etc/start.conf").write_text("# by postgresql-common\nauto\n")
+        layout = Layout(PROGRAMS, place / "data", configuration, place / "log", place)
+        settings = PostgresSettings(
+            "db", node, peer, layout, ip_address(ours), ip_address(theirs), port
+        )
+        both.append(replace(settings, passfile=folder / f"{node}.pass"))
+    pair = Two(*both)
+    data = str(pair.existing.layout.data)
+    subprocess.run([*BECOME, str(PROGRAMS / "initdb"), "-D", data, "-N"], check=True, timeout=60)
+    asyncio.run(Server(pair.existing).start(LIMIT_S))
+    try:
+        yield pair
+    finally:
+        for settings in both:
+            asyncio.run(Server(settings).kill())
+        shutil.rmtree(folder)
+
+
+async def every(found: AsyncIterator[Some]) -> list[Some]:
+    """All that comes."""
+    return [one async for one in found]
+
+
+def against(settings: PostgresSettings) -> list[Objection]:
+    """What refuses a server."""
+    return [one for one in asyncio.run(every(objections(settings))) if one.refuses]
+
+
+def test_one_server_becomes_a_pair(two: Two) -> None:
+    """Prepared on one node, copied on the other, it streams with the password of the passfile."""
+    assert asyncio.run(preparing.primary_here(two.existing))
+    assert not asyncio.run(preparing.primary_here(two.missing))
+    changed = "\n".join(asyncio.run(every(preparing.prepare(two.existing))))
+    for part in ("role replicator", "alpha.pass", "wal_log_hints", "host replication", "manual"):
+        assert part in changed
+    assert against(two.existing) == []
+    assert asyncio.run(every(preparing.prepare(two.existing))) == [], "changed again"
+    assert two.existing.passfile is not None
+    assert two.missing.passfile is not None
+    shutil.copy2(two.existing.passfile, two.missing.passfile)
+    shutil.chown(two.missing.passfile, "postgres", "postgres")
+    seen: list[tuple[int, int]] = []
+    asyncio.run(
+        preparing.copy(two.missing, lambda done, of: seen.append((done, of)), overwrite=False)
+    )
+
+    async def streams() -> None:
+        sql = Sql(local_conninfo(two.existing), identity(two.existing))
+        await asking.keep_slot(sql, two.existing.slot, LIMIT_S)
+        await Server(two.missing).start(LIMIT_S)
+        query = "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'"
+        async with asyncio.timeout(LIMIT_S):
+            while await sql.ask(query, limit_s=LIMIT_S) != [("beta",)]:  # noqa: ASYNC110  # it says nothing by itself
+                await asyncio.sleep(0.1)
+        sql.close()
+
+    asyncio.run(streams())
+    with pytest.raises(ResourceError, match="--overwrite gives it up"):
+        asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
+
+
+def test_what_speaks_against_a_server(two: Two) -> None:
+    """Each with what would be right; what was put right is not said any more."""
+    texts = [f"{one.value}: {one.text}" for one in against(two.existing)]
+    for wanted in ("start.conf: systemd starts it", "alpha.pass", "set it and restart"):
+        assert any(wanted in text for text in texts), (wanted, texts)
+    assert any("CREATE ROLE replicator" in text for text in texts)
+    wrong = replace(two.existing, port=two.existing.port + 1)
+    assert any("set port" in one.text for one in against(wrong))
+    nobody = replace(two.existing, user="nobody-of-that-name")
+    assert [one.key for one in against(nobody)] == ["user"]
+    bare = replace(two.missing, passfile=None)
+    (empty,) = [one for one in asyncio.run(every(objections(bare))) if one.key == "data"]
+    assert not empty.refuses
+    assert "haagent postgres setup" in empty.text
