@@ -236,8 +236,9 @@ class Writer:
 
     def invented(self, machine: Machine) -> set[int]:
         """Rows that a machine's server has of this time, and that were never sent."""
+        there = rows(machine)  # first, for it goes on writing
         tried = self.tried()
-        return {number for number in rows(machine) if number >= min(tried)} - tried
+        return {number for number in there if number >= min(tried)} - tried
 
     def gap_ms(self, after_ns: int) -> float:
         """The longest time between two acknowledgements that ended after a time."""

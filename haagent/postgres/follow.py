@@ -56,6 +56,8 @@ def standby_settings(settings: PostgresSettings) -> dict[str, str]:
         "primary_conninfo": f"{source} connect_timeout={CONNECT_S}",
         "primary_slot_name": settings.own_slot,
         "recovery_target_timeline": "latest",
+        # A primary that was started in place would else be without its standby for 5 s.
+        "wal_retrieve_retry_interval": "1s",
     }
     if settings.durability == "sync":
         # Once it is promoted, nothing is acknowledged before the core allows it (S11).
