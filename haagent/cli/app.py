@@ -15,6 +15,7 @@ import typer
 from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.drill import drill
+from haagent.cli.init import init
 from haagent.cli.loading import load_or_exit
 from haagent.cli.observe import observe
 from haagent.cli.options import DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
+app.command()(init)
 app.command()(doctor)
 app.command()(replay)
 app.command()(reload)

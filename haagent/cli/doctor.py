@@ -55,15 +55,7 @@ def doctor(  # noqa: PLR0913  # options of a command
     and counts neither way. Exit codes: 0 all is well; 1 something needs attention; 2 a takeover
     would not work, or the agent would not start.
     """
-    lines: list[Line] = []
-    for line in examination(config, node, socket, listen):
-        lines.append(line)
-        if not as_json:
-            _print(line)
-    if as_json:
-        typer.echo(json.dumps([asdict(line) for line in lines]))
-    else:
-        typer.echo(_summary(lines))
+    lines = show(examination(config, node, socket, listen), as_json=as_json)
     if bundle is not None:
         _bundle(bundle, config, node, lines, socket)
     raise typer.Exit(exit_of(lines))
@@ -87,6 +79,17 @@ def examination(file: Path, node: str | None, socket: Path, listen_s: float) -> 
 
     pid = client.agent_pid(socket) if status else None
     yield from examine(Subject(configuration, status, pid, listen_s))
+
+
+def show(found: Iterable[Line], *, as_json: bool) -> list[Line]:
+    """Print the lines, each as soon as it is found; all of them for who asks further."""
+    lines: list[Line] = []
+    for line in found:
+        lines.append(line)
+        if not as_json:
+            _print(line)
+    typer.echo(json.dumps([asdict(line) for line in lines]) if as_json else _summary(lines))
+    return lines
 
 
 def exit_of(lines: Iterable[Line]) -> Exit:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fencing import DeviceSettings
 from fencing.client import CHECK_LIMIT_S
-from fencing.drivers.ipmi import PORT
+from fencing.drivers import DRIVERS
 from fencing.drivers.ipmi_exposure import exposure
 from fencing.findings import Finding
 from fencing.levels import Fence
@@ -154,7 +154,7 @@ def _own_power(device: DeviceSettings) -> bool | None:
 
 
 def _exposed(device: DeviceSettings) -> Iterator[Line]:
-    what, port = f"way into {device.name}", device.options.get("port", PORT)
+    what, port = f"way into {device.name}", device.options.get("port", DRIVERS["ipmi"].default_port)
     assert isinstance(port, int), "its form was checked"
     try:
         found = exposure(device.address, port)
