@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,23 @@ preferred = "alpha"
 address = "{VIP}/24"
 """,
 )
+FLOOD = """
+import socket, sys, time
+made, held, end_s = 0, [], time.monotonic() + 3
+while time.monotonic() < end_s:
+    client = socket.socket()
+    client.settimeout(0.01)
+    try:
+        client.connect(("127.0.0.1", int(sys.argv[1])))
+        client.send(b"GET /metrics HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+    except OSError:
+        pass
+    made, held = made + 1, [*held[-50:], client]
+print(made)
+"""
+"""Half of them asleep: each is held while the next fifty come."""
+CPU_S_MAX = 0.7
+"""Of the agent, for three seconds of it; one that serves all of it takes all that it can get."""
 FAILOVER = {"group": "web", "kind": "failover"}
 COMPLETED = {**FAILOVER, "outcome": "completed"}
 
@@ -210,6 +228,32 @@ def test_beats_are_counted_as_the_observer_counts_them(lab: Lab, roles: Roles) -
         )
         assert abs(counted - beats(machine, since_ns, until_ns)) <= 5, name
         assert counted > 20
+
+
+def test_a_flood_of_scrapers_disturbs_nobody(lab: Lab, roles: Roles) -> None:
+    """Connections to a real active as fast as they can be made, for seconds: it beats on time."""
+    active, standby = roles
+    before = series(scrape(active))
+    since_ns = time.monotonic_ns()
+    made = int(active.run("nice", "-n", "19", sys.executable, "-c", FLOOD, str(PORT)).stdout)
+    after = wait(active, lambda known: known != before, "an answer after the flood")
+    assert made > 200, "that was no flood"
+
+    def rise(**labels: str) -> float:
+        name = "loop_lateness_seconds_bucket"
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    cpu = ("process_cpu_seconds_total", frozenset[tuple[str, str]]())
+    assert after[cpu] - before[cpu] < CPU_S_MAX, "the flood was served, not turned away"
+    assert rise(le="+Inf") > 30
+    assert rise(le="0.25") == rise(le="+Inf"), "a turn of the loop was late"
+    assert orders(lab, since_ns) == []
+    changes = [
+        one
+        for one in standby.agent_events()
+        if one["event"] == "pair.changed" and int(str(one["at_ns"])) > since_ns
+    ]
+    assert changes == [], "the standby missed the heartbeats"
 
 
 def test_promtool_and_the_textfile_agree(roles: Roles) -> None:
