@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LISTEN_S = 2.0
 """Twenty heartbeats; switches and queriers speak more rarely, and the lines about them say so."""
-TOLD_ELSEWHERE = ("link_", "fence_", "watchdog", "configuration_differs")
+TOLD_ELSEWHERE = ("link_", "fence_", "watchdog", "witness_", "configuration_differs")
 """Alarms of which a line of its own says more."""
 COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.BAD: "red"}
 

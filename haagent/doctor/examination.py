@@ -19,6 +19,7 @@ from haagent.doctor import (
     system,
     unknown,
     wires,
+    witnesses,
 )
 from haagent.errors import EdgeError
 
@@ -29,6 +30,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("links", links.look),
     ("wires", wires.look),
     ("fence", fences.look),
+    ("witnesses", witnesses.look),
     ("addresses", addresses.look),
     ("network managers", netconfig.look),
     ("process", process.look),

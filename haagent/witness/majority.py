@@ -45,13 +45,20 @@ def count(ballots: Sequence[Ballot]) -> Consent:
     return Consent.UNREACHABLE if agree + silent >= needed else Consent.REFUSED
 
 
-def bars(witnesses: Sequence[WitnessState]) -> bool:
-    """Whether too few are there now for any takeover to be agreed to."""
-    if not witnesses:
-        return False
-    # What they would say to a claim is not known before it is made: who is there agrees.
-    words = [Word.SILENT if one.word in {"", Word.SILENT} else Word.YES for one in witnesses]
-    ballots = [
-        Ballot(word, one.chooses, one.ignored) for word, one in zip(words, witnesses, strict=True)
+def is_barred(ballots: Sequence[Ballot]) -> bool:
+    """Whether too few are there now for any takeover to be agreed to.
+
+    What they would say to a claim is not known before it is made: who is there agrees.
+    """
+    there = [
+        one if one.word is Word.SILENT else Ballot(Word.YES, one.chooses, one.ignored)
+        for one in ballots
     ]
-    return count(ballots) is Consent.UNREACHABLE
+    return bool(ballots) and count(there) is Consent.UNREACHABLE
+
+
+def bars(witnesses: Sequence[WitnessState]) -> bool:
+    """The same of what the agent tells; one that was not asked yet is not there."""
+    return is_barred(
+        [Ballot(Word(one.word or Word.SILENT), one.chooses, one.ignored) for one in witnesses]
+    )
