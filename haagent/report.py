@@ -69,10 +69,10 @@ class Report:
                 self.refused(),
                 self.edges.panel.states(),
                 self.onlookers.desk.undelivered,
+                self.drills.standing(),
                 self.drills.overdue(),
             )
         )
-        data["drills"] = self.drills.standing()
         codes = {alarm["code"] for alarm in data["alarms"]}
         self._alarms = {code: self._alarms.get(code, now_ns) for code in codes}
         for alarm in data["alarms"]:

@@ -58,6 +58,8 @@ class Sources:
     witnesses: Sequence[WitnessState] = ()
     undelivered: Mapping[str, str] = field(default_factory=dict)
     """By [[alert]]: why it does not get through."""
+    drills: Mapping[str, Any] = field(default_factory=dict)
+    """What is under way, what this node carries for it, and what was proven when."""
     unpractised: Sequence[dict[str, str]] = ()
     """What should have been proven by a drill, as alarms."""
 
@@ -93,6 +95,7 @@ def snapshot(sources: Sources) -> dict[str, Any]:
             for name, away in zip(sources.configuration.node_names, state.orders.away, strict=True)
             if away
         ],
+        "drills": dict(sources.drills),
         "fences_in_window": len(recent_fences(state, sources.now_ns)),
         "incarnation": state.incarnation,
         "configuration_hash": state.settings.configuration_hash.hex(),

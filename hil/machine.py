@@ -202,12 +202,16 @@ class Machine:
         )
         return int(ended["status"])
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the machine."""
+    @property
+    def inside(self) -> list[str]:
+        """Prefix that runs a command in the machine."""
         # Its root as well: the lab itself may run in a chroot.
         namespaces = ["--net", "--pid", "--mount", "--root", "--wd"]
-        inside = ["nsenter", f"--target={self.pid}", *namespaces]
-        return run([*inside, *command], check=check)
+        return ["nsenter", f"--target={self.pid}", *namespaces]
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the machine."""
+        return run([*self.inside, *command], check=check)
 
     def agent_events(self) -> list[dict[str, object]]:
         """Everything its agents logged so far, oldest first."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -21,6 +22,7 @@ from haagent.errors import EdgeError
 if TYPE_CHECKING:
     from haagent.config import Configuration
     from haagent.drill.archive import Archive
+    from haagent.drill.run import Wish
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 
@@ -74,31 +76,72 @@ def run(  # noqa: PLR0913  # every option is a parameter
     What happens goes to stderr, the report to stdout. Exit codes: 0 passed; 1 failed: something
     was not as it must be; 2 not begun, with the reasons; 3 no agent; 4 aborted.
     """
-    from fencing.console.output import Output  # noqa: PLC0415 only this command needs all of it
-    from haagent.drill.kinds import Kind  # noqa: PLC0415
+    from haagent.drill.kinds import Kind  # noqa: PLC0415 only this command needs all of it
     from haagent.drill.preconditions import SOFT  # noqa: PLC0415
-    from haagent.drill.run import Drill, Wish  # noqa: PLC0415
+    from haagent.drill.run import Wish  # noqa: PLC0415
 
     unknown = set(despite or ()) - SOFT
     if unknown:
         raise typer.BadParameter(f"--despite takes one of: {', '.join(sorted(SOFT))}")
     configuration = load_or_exit(config, node)
     asking.status(socket)  # Ends here, with its own exit code, if no agent answers.
-    output = Output.standard()
-    output.say(f"drill {kind}: {Kind(kind).plan.method}")
-    output.say(f"expected: {Kind(kind).plan.expects}")
     wish = Wish(Kind(kind), config, socket, frozenset(despite or ()))
-
-    def door(request: Mapping[str, object], timeout_s: float) -> Mapping[str, Any]:
-        return client.ask(socket, request, timeout_s)
-
-    def confirm(name: str) -> bool:
-        return yes or _typed(name)
-
-    record = asyncio.run(Drill(wish, configuration, door, output.say, confirm).run())
-    output.flush()
+    record = _run(wish, configuration, lambda name: yes or _typed(name))
     typer.echo(json.dumps(record) if as_json else _text(configuration, record))
     raise typer.Exit(Ended[str(record["verdict"]).upper()])
+
+
+@drill.command()
+def scheduled(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: NodeOption = None,
+    socket: SocketOption = DEFAULT_SOCKET,
+) -> None:
+    """Run the configured drill if it is due and may begin; say why if not. For haagent-drill.timer.
+
+    Exit codes as of `drill run`, and 0 if none is due.
+    """
+    from haagent.drill.run import Wish  # noqa: PLC0415 only this command needs all of it
+    from haagent.drill.schedule import why_not  # noqa: PLC0415
+
+    configuration = load_or_exit(config, node)
+    here = asking.status(socket)
+    now = datetime.now().astimezone()
+    reason = why_not(configuration, _archive(configuration).entries(), here, now)
+    if reason is not None:
+        typer.echo(f"no drill now: {reason}")
+        return
+    level = configuration.drill.practice.level
+    assert level is not None, "a drill without a kind is never due"
+    wish = Wish(level, config, socket, by="timer")
+    record = _run(wish, configuration, lambda _: True)
+    typer.echo(_text(configuration, record))
+    raise typer.Exit(Ended[str(record["verdict"]).upper()])
+
+
+def _run(
+    wish: Wish, configuration: Configuration, confirm: Callable[[str], bool]
+) -> dict[str, Any]:
+    """Run a drill, telling what happens on stderr."""
+    from fencing.console.output import Output  # noqa: PLC0415 only a drill needs all of it
+    from haagent.drill.run import Drill  # noqa: PLC0415
+
+    output = Output.standard()
+    plan = wish.kind.plan
+    output.say(f"drill {wish.kind}: {plan.method}")
+    output.say(f"expected: {plan.expects}")
+
+    def door(request: Mapping[str, object], timeout_s: float) -> Mapping[str, Any]:
+        return client.ask(wish.socket, request, timeout_s)
+
+    def confirmed(name: str) -> bool:
+        output.flush()
+        return confirm(name)
+
+    record = asyncio.run(Drill(wish, configuration, door, output.say, confirmed).run())
+    output.flush()
+    return record
 
 
 @drill.command()
@@ -108,7 +151,8 @@ def report(
     ] = None,
     *,
     form: Annotated[
-        Literal["text", "json"], typer.Option("--form", help="What is printed.")
+        Literal["text", "json", "html"],
+        typer.Option("--form", help="html: one page that needs nothing else."),
     ] = "text",
     config: ConfigOption = DEFAULT_CONFIG,
     node: NodeOption = None,
@@ -116,6 +160,11 @@ def report(
     """Show the report of a drill, run from either node."""
     configuration = load_or_exit(config, node)
     record = _record(_archive(configuration), identity)
+    if form == "html":
+        from haagent.drill.page import page  # noqa: PLC0415
+
+        typer.echo(page(record, _earlier(_archive(configuration), record)), nl=False)
+        return
     typer.echo(json.dumps(record) if form == "json" else _text(configuration, record))
 
 

@@ -50,7 +50,8 @@ class Experience:
     def answered(self) -> None:
         """A good answer has come."""
         now_ns, node = time.monotonic_ns(), self.node()
-        if now_ns - self.last_ns > GAP_NOTED_NS and len(self.gaps) < SEGMENTS_MAX:
+        waited = self.answers and now_ns - self.last_ns > GAP_NOTED_NS
+        if waited and len(self.gaps) < SEGMENTS_MAX:
             self.gaps.append((self.last_ns, now_ns))
         if (not self.held or self.held[-1][1] != node) and len(self.held) < SEGMENTS_MAX:
             self.held.append((now_ns, node))

@@ -53,7 +53,7 @@ class Ending:
 async def experiment(scene: Scene) -> Ending:
     """Run it; whatever happens on the way, the pair is put back as far as that goes."""
     watch, timeline, ending = scene.watch, scene.timeline, Ending()
-    timeline.phase("steady state before")
+    timeline.phase("before")
     if await ending.attempt(_before(scene), "no steady state to begin with: "):
         timeline.phase("method")
         await ending.attempt(METHODS[scene.kind](scene))
@@ -64,7 +64,7 @@ async def experiment(scene: Scene) -> Ending:
             scene.say(step.text)
             if not step.ok:
                 ending.worse(Verdict.FAILED, step.text)
-        timeline.phase("steady state after")
+        timeline.phase("after")
         await ending.attempt(_after(scene), "the pair did not end as it began: ")
         _clients(scene, ending)
     else:

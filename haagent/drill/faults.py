@@ -66,11 +66,14 @@ class Faults:
 
     def silence(self, links: frozenset[int], for_s: float) -> None:
         """Neither send nor hear on these links, for so long; takes the place of an earlier one."""
-        self._end_silence()
-        self._links, self._until_s = links, time.monotonic() + _lease_s(for_s)
+        self._until_s = time.monotonic() + _lease_s(for_s)
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(for_s, self._end_silence)
-        self._silence(links)
-        log.warning("drill.silenced", links=sorted(links), for_s=for_s)
+        if links != self._links:
+            self._links = links
+            self._silence(links)
+            log.warning("drill.silenced", links=sorted(links))
 
     async def freeze(self, scope: Scope, for_s: float) -> None:
         """Stop this agent, or all on this machine, soon and for so long.

@@ -150,14 +150,14 @@ async def ring_loss(scene: Scene) -> None:
 async def _lose(scene: Scene, name: str, for_s: float) -> None:
     watch = scene.watch
     watch.allowed = lambda code: code == f"link_{name}"
-    await scene.pair.order("silence", links=[name], for_s=for_s + SPARE_S)
+    await watch.silence([name])
     scene.say(f"link {name} is silenced")
     seen = f"the status says that {name} is lost"
     await watch.until(lambda: _link(scene, name) == "down", LINK_SEEN_S, seen)
     await watch.quiet(for_s)
     if watch.here is not None and watch.here["peer_state"]["phase"] != "alive":
         raise DeviatedError(f"without {name} the peer was lost")
-    await scene.pair.order("lift")
+    await watch.mend()
 
     def back() -> bool:
         said = codes(watch.here) | codes(watch.there)
@@ -222,7 +222,7 @@ async def partition(scene: Scene) -> None:
     watch.gap_budget_s = scene.settings.takeover_budget_s
     for_s = scene.patience_s + scene.fence_s + SPARE_S
     names = [link.name for link in scene.configuration.links]
-    await scene.pair.order("silence", links=names, for_s=for_s)
+    await watch.silence(names)
     scene.say("all heartbeat links are silenced")
     await watch.until(lambda: _shooting(scene, shots), for_s, f"{scene.pair.peer} is shot")
     _commit(scene)
@@ -230,7 +230,7 @@ async def partition(scene: Scene) -> None:
     try:
         await taken_over(scene, since_ns, shots, back=False)
     finally:
-        await scene.pair.order("lift")
+        await watch.mend()
     await came_back(scene, since_ns)
 
 

@@ -63,7 +63,10 @@ async def _tried(name: str, text: str, work: Awaitable[None], command: str) -> S
 
 
 async def _lift(scene: Scene, node: str) -> None:
-    await scene.pair.order("lift", node)
+    if node == scene.pair.me:
+        await scene.watch.mend()
+    else:
+        await scene.pair.order("lift", node)
 
 
 async def _give(scene: Scene) -> None:
@@ -73,9 +76,16 @@ async def _give(scene: Scene) -> None:
 
 
 async def _move(scene: Scene, group: str, role: str) -> None:
-    """Hand a group back, as soon as its node takes it again."""
+    """Hand a group back, as soon as it is somewhere and its node takes it again."""
     watch = scene.watch
-    await watch.until(scene.peer_is_back, SETTLE_S, "either node could take over")
-    scene.say(f"hand {group} back")
-    await scene.pair.ask({"verb": "switchover", "group": group}, ORDER_S)
+
+    def at_rest() -> bool:
+        here = roles(watch.here).get(group) == "active"
+        there = roles(watch.here, "peer_role").get(group) == "active"
+        return scene.peer_is_back() and here != there
+
+    await watch.until(at_rest, SETTLE_S, f"{group} is active on one node, either could take over")
+    if roles(watch.here).get(group) != role:
+        scene.say(f"hand {group} back")
+        await scene.pair.ask({"verb": "switchover", "group": group}, ORDER_S)
     await watch.until(lambda: roles(watch.here).get(group) == role, ORDER_S, "it is back")

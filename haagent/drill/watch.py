@@ -18,8 +18,10 @@ from haagent.errors import EdgeError
 
 LOOK_HERE_S = 0.1
 LOOK_THERE_S = 0.5
-SESSION_EVERY_S = 10.0
+SESSION_EVERY_S = 5.0
 """A third of the time after which the agents take a drill that says nothing for dead."""
+LEASE_S = 3.0
+"""Of a silence that is renewed all the time."""
 DATA_CODES = {"data_too_old"}
 PASSING = {"late", "peer_late"}
 """An agent that was late for a moment: told, and no fault of the pair's."""
@@ -69,6 +71,8 @@ class Watch:
         self._known: set[str] | None = None
         """Alarms that were there before; None: nobody said yet what is normal."""
         self._roles: dict[str, str] = {}
+        self._silenced: list[str] = []
+        """Links that are to stay silent."""
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,6 +85,7 @@ class Watch:
         self._go(self._look_here())
         self._go(self._look_there())
         self._go(self._say_we_live(identity))
+        self._go(self._renew())
 
     async def close(self) -> None:
         """Look no more."""
@@ -88,6 +93,19 @@ class Watch:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def silence(self, links: list[str]) -> None:
+        """Have this node's agent neither send nor hear on these links until `mend`.
+
+        The lease is short and renewed: should this program die, it ends within LEASE_S.
+        """
+        self._silenced = links
+        await self._silence()
+
+    async def mend(self) -> None:
+        """End every fault that this node carries."""
+        self._silenced = []
+        await self._pair.order("lift")
 
     def settle(self) -> None:
         """What is now is how it should be: only what comes on top is a second fault."""
@@ -140,6 +158,9 @@ class Watch:
             return
         if self._holders.twice:
             self.stop("two_holders", self._holders.twice)
+        if self.still and self.here is not None and roles(self.here) != self._roles:
+            now = ", ".join(f"{name} {role}" for name, role in roles(self.here).items())
+            self.stop("role_changed", f"a role changed that was to stay: {now}")
         for name, client in self.clients.of.items():
             if client.unanswered_s() > self.gap_budget_s:
                 text = f"nobody answered the client of {name} for {self.gap_budget_s:g} s"
@@ -149,9 +170,6 @@ class Watch:
         new = sorted(code for code in self._new() - DATA_CODES if not self.allowed(code))
         if new:
             self.stop("second_fault", f"a second fault: {', '.join(new)}")
-        if self.still and self.here is not None and roles(self.here) != self._roles:
-            now = ", ".join(f"{name} {role}" for name, role in roles(self.here).items())
-            self.stop("role_changed", f"a role changed that was to stay: {now}")
 
     def calm(self) -> bool:
         """Both agents answer, and nothing is wrong that was not wrong at the beginning."""
@@ -192,6 +210,16 @@ class Watch:
             for node in (self._pair.me, self._pair.peer):
                 with suppress(EdgeError):
                     await self._pair.order("begin", node, id=identity)
+
+    async def _silence(self) -> None:
+        await self._pair.order("silence", links=self._silenced, for_s=LEASE_S)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            if self._silenced:
+                with suppress(EdgeError):  # Then it ends, and the drill sees what comes of it.
+                    await self._silence()
 
     def _tell(self, node: str, status: Status | None) -> None:
         if status is None:

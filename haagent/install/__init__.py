@@ -40,6 +40,8 @@ class File:
 FILES = (
     File("systemd/haagent.service", "systemd/system/haagent.service"),
     File("systemd/haagent-observer.service", "systemd/system/haagent-observer.service"),
+    File("systemd/haagent-drill.service", "systemd/system/haagent-drill.service"),
+    File("systemd/haagent-drill.timer", "systemd/system/haagent-drill.timer"),
     File("systemd/sysusers.conf", "sysusers.d/haagent.conf"),
     File("systemd/tmpfiles.conf", "tmpfiles.d/haagent.conf"),
     File("systemd/networkd.conf", "systemd/networkd.conf.d/50-haagent.conf"),

@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
         path.chmod(0o755)
     units = tmp_path / "usr/lib/systemd/system"
     units.mkdir(parents=True)
-    for name in ("sysinit", "basic", "shutdown", "multi-user"):
+    for name in ("sysinit", "basic", "shutdown", "multi-user", "timers"):
         (units / f"{name}.target").write_text("[Unit]\nDefaultDependencies=no\n")
     return tmp_path
 
@@ -56,7 +56,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def verified(root: Path) -> str:
     """What systemd says against our unit; of other units of the machine nothing is there."""
-    said = analyze("verify", f"--root={root}", "haagent.service").stderr
+    units = ("haagent.service", "haagent-drill.timer", "haagent-drill.service")
+    said = analyze("verify", f"--root={root}", *units).stderr
     return "\n".join(line for line in said.splitlines() if "haagent" in line)
 
 
@@ -74,6 +75,9 @@ def test_unit_is_verified(root: Path) -> None:
     unit = root / "etc/systemd/system/haagent.service"
     unit.write_text(unit.read_text().replace("KillMode=process", "KillMode=proces"))
     assert "kill mode" in verified(root)
+    timer = root / "etc/systemd/system/haagent-drill.timer"
+    timer.write_text(timer.read_text().replace("OnCalendar=hourly", "OnCalendar=howrly"))
+    assert "howrly" in verified(root)
 
 
 def test_strict_drop_in_is_verified_and_strict(root: Path) -> None:

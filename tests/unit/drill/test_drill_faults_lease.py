@@ -116,7 +116,7 @@ def test_silence_is_lifted_and_replaced(tmp_path: Path) -> None:
             carried.silence(frozenset({0}), faults.LEASE_S_MAX + 1)
 
     asyncio.run(main())
-    assert silenced.history == [{1}, set(), {0}, set()]
+    assert silenced.history == [{1}, {0}, set()]
 
 
 def test_freeze_left_by_an_agent_is_lifted_by_the_next(

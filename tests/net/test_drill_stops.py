@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What stops a drill: each condition is provoked; it says why, and puts everything back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hil.agent import Agent
+from hil.drills import RESTARTED, RunningDrill, faultless
+from hil.lab import Lab
+from hil.machine import Machine
+from hil.namespaces import ip, nft
+from hil.network import VIP, Port
+from hil.watch import orders
+
+Roles = tuple[Machine, Machine]
+OPTIONS = RESTARTED
+DEAF = (
+    "table inet deaf { chain input { type filter hook input priority 0; tcp dport 80 drop; }; }\n"
+)
+
+
+@contextmanager
+def stopped(lab: Lab, machine: Machine, reason: str) -> Iterator[RunningDrill]:
+    """A drill in the act of silencing a link, which is then to be stopped for a reason."""
+    since_ns = time.monotonic_ns()
+    with RunningDrill(lab, machine, "ring-loss") as drill:
+        drill.wait_said("link lan is silenced")
+        yield drill
+        record = drill.record()
+    assert (record["verdict"], record["exit"]) == ("aborted", 4), record["reason"]
+    assert reason in record["reason"], record["reason"]
+    assert all(step["ok"] for step in record["rollback"]), record["rollback"]
+    assert orders(lab, since_ns) == []
+    faultless(lab)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, "told to end"),
+        (signal.SIGHUP, "terminal is gone"),
+    ],
+)
+def test_told_to_stop(lab: Lab, roles: Roles, number: signal.Signals, reason: str) -> None:
+    """Ctrl-C, a kill, a terminal that is closed: the fault is lifted, the drill says so."""
+    _active, standby = roles
+    with stopped(lab, standby, reason) as drill:
+        drill.signal(number)
+
+
+def test_partition_is_called_off_before_the_shot(lab: Lab, roles: Roles) -> None:
+    """While the silent active still has its grace, stopping is free: nobody is shot."""
+    _active, standby = roles
+    since_ns = time.monotonic_ns()
+    with RunningDrill(lab, standby, "partition", "--yes") as drill:
+        drill.wait_said("all heartbeat links are silenced")
+        drill.wait_said("silent")
+        drill.signal(signal.SIGINT)
+        record = drill.record()
+    assert record["verdict"] == "aborted"
+    assert orders(lab, since_ns) == []
+    faultless(lab)
+
+
+def test_client_without_an_answer(lab: Lab, roles: Roles) -> None:
+    """A client's gap beyond its budget."""
+    active, standby = roles
+    with stopped(lab, standby, "nobody answered the client of web"):
+        nft(active.pid, DEAF)
+        try:
+            # Longer than the budget of a second, shorter than a client of the pair would bear.
+            lab.client.wait_served(10, after_ns=time.monotonic_ns() + 1_500_000_000)
+        finally:
+            nft(active.pid, "delete table inet deaf\n")
+
+
+def test_two_holders(lab: Lab, roles: Roles) -> None:
+    """Somebody else answers for the address."""
+    _active, standby = roles
+    stranger = lab.attach("stranger", (Port("lan", "eth0", "02:00:00:00:0d:01"),))
+    try:
+        with stopped(lab, standby, f"{VIP} is held by 02:00:00:00"):
+            ip(stranger, [f"addr add {VIP}/32 dev eth0"])
+    finally:
+        ip(stranger, [f"addr del {VIP}/32 dev eth0"])
+
+
+def test_second_fault(lab: Lab, roles: Roles) -> None:
+    """An alarm that is not the drill's: here, somebody switches takeovers off."""
+    active, standby = roles
+    with stopped(lab, standby, "a second fault: maintenance"):
+        Agent(active).ask("maintenance", on=True)
+        try:
+            Agent(standby).wait(lambda s: s["maintenance"], 10, "maintenance")
+            time.sleep(0.5)  # for the drill to see it too, which nobody tells
+        finally:
+            Agent(active).ask("maintenance", on=False)
+
+
+def test_role_changed(lab: Lab, roles: Roles) -> None:
+    """A group moves where none may."""
+    _active, standby = roles
+    with stopped(lab, standby, "a role changed that was to stay"):
+        Agent(standby).ask("switchover")
