@@ -92,10 +92,11 @@ class Onlookers:
 
     async def close(self) -> None:
         """Tell nobody any more."""
+        closing = [self.desk.close(), self.hooks.close()]
         if self._publisher is not None:
-            await self._publisher.close()
-        await self.desk.close()
-        await self.hooks.close()
+            closing.append(self._publisher.close())
+        # All at once: while an agent that only restarts ends its programs, the peer waits.
+        await asyncio.gather(*closing)
 
     def observe(self, before: State, event: Event, step: Step, now_ns: int) -> None:
         """Look at one step."""

@@ -126,9 +126,8 @@ class Desk:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        for client in self._clients:
-            await client.courier.close()
-        await asyncio.gather(*self._closing)
+        couriers = (client.courier.close() for client in self._clients)
+        await asyncio.gather(*couriers, *self._closing)
 
     def happened(self, subject: Subject) -> None:
         """Tell everybody whom it concerns of an event."""

@@ -49,9 +49,8 @@ class Publisher:
 
     async def close(self) -> None:
         """Publish no more; harmless when repeated."""
-        for way in (self._server, self._textfile):
-            if way is not None:
-                await way.close()
+        ways = (way for way in (self._server, self._textfile) if way is not None)
+        await asyncio.gather(*(way.close() for way in ways))
 
     async def text(self) -> bytes:
         """Everything in Prometheus' text format, at most FRESH_NS old.

@@ -18,6 +18,7 @@ from haagent.alerts import courier as courier_module
 from haagent.alerts import desk as desk_module
 from haagent.alerts.desk import Desk
 from haagent.alerts.notice import Sender, Subject
+from haagent.resources.process import GRACE_S
 
 LIMIT_S = 20.0
 ALARM = {"code": "link_lan", "text": "link lan: no carrier"}
@@ -243,3 +244,22 @@ def test_the_first_receiver_may_come_later(tmp_path: Path) -> None:
         await desk.close()
 
     asyncio.run(main())
+
+
+def test_receivers_that_hang_are_ended_at_once(tmp_path: Path) -> None:
+    """An agent that restarts does not wait for one after the other."""
+    scene = Scene(tmp_path)
+    script = f"trap '' TERM; echo up >> {scene.said}; while :; do sleep 0.1; done"
+    command = ("/bin/sh", "-c", script)
+    scene.receivers = [Receiver(name, command) for name in ("one", "two", "three")]
+
+    async def main() -> float:
+        desk = scene.desk()
+        desk.open(scene.status)
+        desk.happened(Subject("failover", Severity.CRITICAL, "taken over"))
+        await scene.until_told("up", "up", "up")
+        began_s = time.monotonic()
+        await desk.close()
+        return time.monotonic() - began_s
+
+    assert asyncio.run(main()) < 2 * GRACE_S
