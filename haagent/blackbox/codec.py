@@ -106,6 +106,13 @@ class Decoder:
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
             raise RecordingError(f"not what this release records: {error}") from error
 
+    def place(self, name: str, field: str) -> int:
+        """Where a field stands in the list of a value."""
+        try:
+            return self._shapes[name].index(field) + 1
+        except (KeyError, ValueError):
+            raise RecordingError(f"{name} has no {field}") from None
+
     def _reader(self, hint: Any) -> Reader:
         if hint not in self._readers:
             # First a way round for types that hold themselves, then the real one.

@@ -15,6 +15,7 @@ import typer
 from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.drill import drill
+from haagent.cli.explain import explain
 from haagent.cli.init import init
 from haagent.cli.loading import load_or_exit
 from haagent.cli.observe import observe
@@ -44,6 +45,7 @@ app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)
 app.command()(init)
 app.command()(doctor)
+app.command()(explain)
 app.command()(replay)
 app.command()(reload)
 app.command()(watch)

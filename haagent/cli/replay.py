@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from haagent.cli.verdict import Exit
+from haagent.cli.verdict import EXIT_DATA, Exit
 
 if TYPE_CHECKING:
     from haagent.blackbox.replay import Difference, Verdict
-
-EXIT_DATA = 65
-"""Source: sysexits.h, EX_DATAERR."""
 
 
 def replay(
@@ -55,9 +52,13 @@ def _lines(verdict: Verdict) -> list[str]:
 
 
 def _difference(difference: Difference) -> list[str]:
+    from haagent.blackbox.story import tell_until  # noqa: PLC0415 needed for this alone
+
     segment = difference.segment
     when = segment.wall(difference.at_ns).isoformat(timespec="milliseconds")
     return [
+        *tell_until(segment, difference.at_ns),
+        "",
         f"The core decides otherwise in {segment.name}, entry {difference.place}, {when}",
         f"(recorded by {segment.text('node')}, {segment.release}), at {difference.event}:",
         *(f"  {field}" for field in difference.fields),

@@ -11,6 +11,10 @@ Status = Mapping[str, Any]
 """Data of a status reply; read with care, the agent may be of another release."""
 
 
+EXIT_DATA = 65
+"""A file is not what it should be. Source: sysexits.h, EX_DATAERR."""
+
+
 class Exit(IntEnum):
     """Exit codes of the client commands."""
 

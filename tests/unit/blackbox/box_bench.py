@@ -70,6 +70,7 @@ def failed_over(bench: Recorded) -> None:
     """The silent peer is fenced, and its group taken over."""
     bench.stopped()
     bench.hear(says(Role.ACTIVE, term=1, held_term=1))
+    bench.idle(1)
     bench.pass_time(450 * MS)
     bench.answer_evidence()
     bench.pass_time(600 * MS)
