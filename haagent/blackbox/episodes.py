@@ -37,7 +37,7 @@ BEFORE_NS = 1 * S
 """What happened so shortly before the first sign belongs to it."""
 AFTER_NS = S // 2
 """What begins so shortly after all came to rest is still the same."""
-QUIET_EVENTS = {"PeerHeard", "DeadlinePassed", "PositionRead"}
+QUIET_EVENTS = {"PeerHeard", "DeadlinePassed", "PositionRead", "SyncRead"}
 QUIET_EFFECTS = {"Beat", "Persist"}
 HISTORY = "history"
 """Name of the notes that say which number a takeover has."""

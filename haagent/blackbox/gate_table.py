@@ -25,6 +25,7 @@ YES = {
     Reason.NOTHING_TO_GAIN: "a group could be started here",
     Reason.STALLED: "this agent was on time for a whole period",
     Reason.EVIDENCE_PENDING: "the evidence is here",
+    Reason.WITNESS_REFUSES: "the witnesses agree",
     Reason.ISOLATED: "this node's network is alive",
     Reason.VIP_ANSWERS: "nobody answers for the virtual addresses",
     Reason.STILL_SERVING: "the service is silent or its grace is over",
@@ -39,19 +40,24 @@ _STANDING = (
     Reason.FENCE_DISTRUSTED,
     Reason.TOO_MANY_FENCES,
 )
-_OF_EVIDENCE = (Reason.ISOLATED, Reason.VIP_ANSWERS, Reason.STILL_SERVING)
+_WITNESSES = (Reason.WITNESS_REFUSES, Reason.WITNESS_UNREACHABLE)
+_OF_EVIDENCE = (*_WITNESSES, Reason.ISOLATED, Reason.VIP_ANSWERS, Reason.STILL_SERVING)
 _LAST = (Reason.FENCE_DELAY, Reason.FENCE_UNCONFIRMED)
 
 
-def gate_lines(cause: FenceCause, reasons: Collection[Reason]) -> list[str]:
+def gate_lines(
+    cause: FenceCause, reasons: Collection[Reason], *, witnessed: bool = False
+) -> list[str]:
     """A line for each gate that said no, and those that said yes together.
 
     Args:
         cause: Why the peer was to be fenced.
         reasons: What said no, of the recorded phase; none: the fence was ordered.
+        witnessed: There are witnesses to ask.
     """
     no = [f"no   {reason.text} ({reason.code})" for reason in reasons]
-    yes = [text for gate, text in YES.items() if _was_asked(gate, cause, reasons)]
+    asked = [gate for gate in YES if _was_asked(gate, cause, reasons)]
+    yes = [YES[gate] for gate in asked if witnessed or gate not in _WITNESSES]
     wrapped = wrap(", ".join(yes), WIDTH, initial_indent="yes  ", subsequent_indent="     ")
     return [*no, *wrapped]
 
@@ -63,7 +69,11 @@ def _was_asked(gate: Reason, cause: FenceCause, reasons: Collection[Reason]) -> 
     if gate in _LAST:
         return not reasons
     if gate is Reason.NOTHING_TO_GAIN:
-        return all(reason in YES for reason in reasons)  # A bar of a group is none of the gates.
+        return all(
+            reason in {*YES, *_WITNESSES} for reason in reasons
+        )  # A bar of a group is none of the gates.
     if gate in _OF_EVIDENCE and Reason.EVIDENCE_PENDING in reasons:
+        return False
+    if gate in _WITNESSES and any(reason in _WITNESSES for reason in reasons):
         return False
     return gate is not Reason.VIP_ANSWERS or cause is FenceCause.ALONE

@@ -24,7 +24,7 @@ from haagent.blackbox.entries import Entry, Noted, Snapshot, Started, Stepped
 from haagent.blackbox.ring import SEGMENT_BYTES, Ring
 from haagent.blackbox.segment import SegmentWriter
 from haagent.core.effects import DANGEROUS, Beat
-from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead, SyncRead
 from haagent.core.state import State, Step
 
 QUEUE_MAX = 4096
@@ -44,7 +44,7 @@ RETRY_S = 10.0
 CLOSE_S = 1.0
 """What the last entries may take when the agent ends."""
 
-QUIET_EVENTS = (PeerHeard, DeadlinePassed, PositionRead)
+QUIET_EVENTS = (PeerHeard, DeadlinePassed, PositionRead, SyncRead)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from haagent.core.effects import (
     AbandonFence,
     Announce,
     Beat,
+    CommitAlone,
     Effect,
     Exit,
     Fence,
@@ -27,6 +28,7 @@ from haagent.core.effects import (
 from haagent.core.events import (
     AwayAsked,
     ConfirmOffAsked,
+    Consent,
     DeadlinePassed,
     Event,
     EvidenceGathered,
@@ -48,10 +50,12 @@ from haagent.core.events import (
     PositionRead,
     PowerOnFinished,
     ReachChanged,
+    Reconfigured,
     StandbyRead,
     StopAsked,
     StopKind,
     SwitchoverAsked,
+    SyncRead,
     VipProbed,
     VipProbeFailed,
 )
@@ -92,6 +96,13 @@ GRANTS = {
     Grant.PEER_OFF: "{peer} is proved off",
 }
 
+CONSENTS = {
+    Consent.WON: "the witnesses agree, and not to the peer",
+    Consent.AGREED: "the witnesses agree",
+    Consent.REFUSED: "the witnesses REFUSE",
+    Consent.UNREACHABLE: "too FEW witnesses answer",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Cast:
@@ -102,6 +113,8 @@ class Cast:
     groups: tuple[str, ...]
     links: tuple[str, ...]
     nodes: tuple[str, str]
+    witnessed: bool = False
+    """There are witnesses, whose consent is one of the gates."""
 
     def group(self, index: int | None) -> str:
         """The group's name."""
@@ -119,7 +132,7 @@ def _at(names: tuple[str, ...], index: int, kind: str) -> str:
 def of_event(cast: Cast, event: Event) -> str:
     """What happened."""
     match event:
-        case PeerHeard() | DeadlinePassed() | PositionRead():
+        case PeerHeard() | DeadlinePassed() | PositionRead() | SyncRead():
             return ""
         case LinkChanged(link=link, carrier=carrier):
             return f"link {cast.link(link)} {'has' if carrier else 'LOST'} its carrier"
@@ -141,6 +154,8 @@ def of_event(cast: Cast, event: Event) -> str:
             return _with("the record could NOT be written to the disk", detail)
         case StopAsked(kind=StopKind.LEAVE):
             return "the agent is told to stop: it hands everything over first"
+        case Reconfigured():
+            return "another configuration is taken in"
         case StopAsked():
             return "the agent is told to restart: what runs here runs on"
         case _:
@@ -157,6 +172,8 @@ def _evidence(event: EvidenceGathered) -> str:
         if event.vip_answered
         else "nobody answers for the virtual addresses",
     ]
+    if event.consent is not Consent.UNASKED:
+        parts.append(CONSENTS[event.consent])
     return f"evidence: {', '.join(parts)}"
 
 
@@ -285,6 +302,9 @@ def of_effect(cast: Cast, effect: Effect) -> str:
             return f"{cast.group(group)}: {'looked after again' if on else 'left alone'}"
         case StandBy(group=group, on=on):
             return f"{cast.group(group)}: its standby part {'may run' if on else 'is stopped'}"
+        case CommitAlone(group=group, risk=risk):
+            word = "; the peer could be promoted WITHOUT them" if risk else ""
+            return f"{cast.group(group)}: commits wait for the peer no longer{word}"
         case Announce(group=group):
             return f"{cast.group(group)}: its addresses are announced anew"
         case Reply(ok=ok, message=message):

@@ -150,10 +150,10 @@ def _pair(cast: Cast, at_ns: int, was: PairPhase, now: PairPhase) -> Iterator[Li
         case Silent(cause=cause, reasons=reasons) if reasons:
             if not isinstance(was, Silent) or was.reasons != reasons:
                 text = f"may {cast.peer} be fenced? ({CAUSES[cause]})"
-                yield Line(at_ns, text, tuple(gate_lines(cause, reasons)))
+                yield Line(at_ns, text, tuple(gate_lines(cause, reasons, witnessed=cast.witnessed)))
         case Fencing(cause=cause):
             text = f"may {cast.peer} be fenced? ({CAUSES[cause]})"
-            yield Line(at_ns, text, tuple(gate_lines(cause, ())))
+            yield Line(at_ns, text, tuple(gate_lines(cause, (), witnessed=cast.witnessed)))
         case _:
             if type(was) is not type(now) or was != now:
                 yield Line(at_ns, of_pair(cast, was, now))
@@ -215,7 +215,8 @@ def _cast(episode: Episode) -> Cast:
     settings = episode.settings
     nodes = (node, peer) if settings.me == 0 else (peer, node)
     groups = tuple(group.name for group in settings.groups)
-    return Cast(node, peer, groups, tuple(link.name for link in settings.links), nodes)
+    links = tuple(link.name for link in settings.links)
+    return Cast(node, peer, groups, links, nodes, settings.witnessed)
 
 
 def _offset(span_ns: int) -> str:

@@ -27,7 +27,7 @@ from haagent.core.effects import (
     StartGroup,
     StopGroup,
 )
-from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead, SyncRead
 from haagent.core.phases import FenceCause, GroupPhase, PairPhase, Unheard
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
@@ -35,7 +35,7 @@ from haagent.core.wire import Role
 
 CAST = Cast("beta", "alpha", ("web",), ("lan",), ("alpha", "beta"))
 UNTOLD = {
-    PeerHeard, DeadlinePassed, PositionRead,
+    PeerHeard, DeadlinePassed, PositionRead, SyncRead,
     Beat, GatherEvidence, Persist, ProbeVip, StartGroup, StopGroup,
 }  # fmt: skip
 """Heartbeats, and orders that the phases tell of."""
@@ -231,6 +231,13 @@ def test_only_gates_that_were_asked_say_yes() -> None:
         assert YES[reason] not in text
     assert "no   references and service probe" in text
     assert YES[Reason.MAINTENANCE] in text
+    refused = " ".join(
+        gate_lines(FenceCause.SILENCE, (Reason.WITNESS_UNREACHABLE,), witnessed=True)
+    )
+    assert YES[Reason.WITNESS_REFUSES] not in refused
+    assert YES[Reason.NOTHING_TO_GAIN] in refused
+    agreed = [" ".join(gate_lines(FenceCause.SILENCE, (), witnessed=w)) for w in (True, False)]
+    assert [YES[Reason.WITNESS_REFUSES] in text for text in agreed] == [True, False]
     barred = " ".join(gate_lines(FenceCause.SILENCE, (Reason.GROUP_STOPPED,)))
     assert YES[Reason.NOTHING_TO_GAIN] not in barred
     asked = " ".join(gate_lines(FenceCause.ASKED, ()))
