@@ -46,7 +46,7 @@ def isolated(stage: Stage) -> None:
     Agent(standby).wait(lambda s: "isolated" in blocked(s), TAKEOVER_LIMIT_S, "isolated")
     stage.lab.network.heal()
     wait_standby(standby)
-    stage.check(role(Agent(active).status()) == "active", f"{active.name} serves on")
+    Agent(active).wait(lambda s: role(s) == "active", TAKEOVER_LIMIT_S, "still active")
 
 
 def maintained(stage: Stage) -> None:
