@@ -67,8 +67,8 @@ class Heard:
     """Why heartbeats were not taken, of those that somebody sent."""
     switches: dict[str, Switch] = field(default_factory=dict)
     """Who spoke LLDP, by interface."""
-    queriers: dict[str, str] = field(default_factory=dict)
-    """Address of who asked for multicast members, by interface."""
+    queriers: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Address of who asked for multicast members, by interface and IP version."""
     echoes: set[tuple[str, str]] = field(default_factory=set)
     """Interfaces: where our broadcast left, and where it came back in."""
 
@@ -185,10 +185,10 @@ class _Ear:
             self._heard.switches[interface] = found
 
     def _igmp(self, data: bytes, interface: str) -> None:
-        self._heard.queriers[interface] = socket.inet_ntop(socket.AF_INET, data[26:30])
+        self._heard.queriers[interface, 4] = socket.inet_ntop(socket.AF_INET, data[26:30])
 
     def _mld(self, data: bytes, interface: str) -> None:
-        self._heard.queriers[interface] = socket.inet_ntop(socket.AF_INET6, data[22:38])
+        self._heard.queriers[interface, 6] = socket.inet_ntop(socket.AF_INET6, data[22:38])
 
     def _heartbeat(self, number: int, data: bytes) -> None:
         configuration = self._configuration

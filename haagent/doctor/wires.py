@@ -76,8 +76,8 @@ def _by_ear(subject: Subject, link: Link, frames: int, refused: frozenset[str]) 
 def _querier(link: Link, heard: Heard, listen_s: float) -> Line:
     """A switch that snoops forgets a group that nobody asks for, minutes after all looked well."""
     what = f"querier on {link.name}"
-    if link.interface in heard.queriers:
-        return ok(what, f"{heard.queriers[link.interface]} asks who wants multicast")
+    if asker := heard.queriers.get((link.interface, link.address.version)):
+        return ok(what, f"{asker} asks who wants multicast")
     if listen_s > QUERY_EVERY_S:
         text = f"nobody asked for members in {listen_s:g} s: a switch that snoops will stop it"
         remedy = 'switch a querier on (or snooping off), or use transport = "unicast"'

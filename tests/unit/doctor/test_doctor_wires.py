@@ -149,8 +149,11 @@ def test_a_real_querier(lan: Lan, pair: Configuration) -> None:
     run("ip", "-n", lan.switch.netns, *["addr", "add", "192.0.2.1/24", "dev", "br0"])
     run("ip", "-n", lan.switch.netns, *f"link set br0 type bridge {settings}".split())
     heard = hear(lan, pair, listen_s=QUERIES_S)
-    assert heard.queriers.get("eth0"), heard
+    assert {("eth0", 4), ("eth0", 6)} <= set(heard.queriers), heard
     assert texts(pair, heard)["querier"][0] is Verdict.OK
+    # One of the other IP version keeps no group of this link's alive.
+    del heard.queriers["eth0", 4]
+    assert texts(pair, heard)["querier"][0] is Verdict.UNKNOWN
 
 
 def test_the_peer_is_heard_without_an_agent(lan: Lan, pair: Configuration) -> None:
