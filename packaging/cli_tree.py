@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
+import typer.core
 
 from haagent.cli.app import app
 
@@ -60,9 +61,34 @@ def program() -> Command:
 
 
 def _command(name: str, command: Any) -> Command:
+    if isinstance(command, typer.core.TyperGroup):
+        return _group(name, command)
     hints = get_type_hints(inspect.unwrap(command.callback))
     found = (_parameter(one, hints.get(one.name)) for one in command.params)
     return Command(name, inspect.cleandoc(command.help or ""), tuple(found))
+
+
+def _group(name: str, group: Any) -> Command:
+    """A command whose first word says what: the words, and the options of all of them."""
+    parts = [_command(word, one) for word, one in group.commands.items() if not one.hidden]
+    what = Parameter(
+        name="COMMAND",
+        options=(),
+        help=" ".join(f"{part.name}: {part.summary}." for part in parts),
+        takes_value=True,
+        required=True,
+        repeats=False,
+        choices=tuple(part.name for part in parts),
+        is_path=False,
+        default="",
+        variable="",
+    )
+    further = {
+        one.options or (one.name,): replace(one, required=False)
+        for part in parts
+        for one in part.parameters
+    }
+    return Command(name, inspect.cleandoc(group.help or ""), (what, *further.values()))
 
 
 def _parameter(one: Any, hint: Any) -> Parameter:
