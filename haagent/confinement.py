@@ -3,17 +3,24 @@
 
 OCF agents, commands and database servers are children of the agent, and what it may not do they
 may not do either: mount for all to see, change their user, load a module. A monitor works in there
-all the same, so nothing but this guard would tell before the failover. See docs/install.md,
-"Hardening".
+all the same, so nothing but this guard would tell before the failover. And under a mount namespace
+a stop can unmount what stays mounted for everybody else: it would be seen to succeed (S7).
+
+The unit is confined, and our generator opens it for a configuration that names programs; but it
+looks only when systemd loads its units. See docs/install.md, "Hardening", and ADR 17.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 from haagent.config.settings import Configuration, SystemdSettings, VipSettings
 
 STATUS = Path("/proc/self/status")
+UNIT = "haagent.service"
+SYSTEMCTL_S = 30.0
 
 
 def confined_by_it(configuration: Configuration) -> str:
@@ -38,6 +45,34 @@ def refusal(configuration: Configuration) -> str:
     if not names or not no_new_privileges():
         return ""
     return (
-        f"NoNewPrivileges= is on, in which {names} may not work; remove haagent-strict.conf, "
-        "which is for pairs of systemd units and addresses only"
+        f"NoNewPrivileges= is on, in which {names} may not work; lay the drop-in of "
+        "docs/install.md, Hardening"
     )
+
+
+def is_opened_by_a_reload() -> bool:
+    """Have systemd look at the configuration again; whether our next process is not confined."""
+    if "NOTIFY_SOCKET" not in os.environ or _unit_is_confined() is not True:
+        return False  # Not by systemd, or not by what the unit says now.
+    return _systemctl("daemon-reload") is not None and _unit_is_confined() is False
+
+
+def _unit_is_confined() -> bool | None:
+    """As systemd has loaded it; None if nobody can tell."""
+    said = _systemctl("show", "--property=NoNewPrivileges", "--value", UNIT)
+    return {"yes": True, "no": False}.get((said or "").strip())
+
+
+def _systemctl(*words: str) -> str | None:
+    """What it prints; None if it fails or hangs."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            ["systemctl", *words],  # noqa: S607 - the unit's PATH
+            capture_output=True,
+            text=True,
+            timeout=SYSTEMCTL_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -28,7 +28,7 @@ from cli_tree import program
 from wheels import MACHINES, MINORS, BuildError, Carried, fill, glibc_minor
 
 from haagent import __version__
-from haagent.install import ENVIRONMENT, Owner, lay
+from haagent.install import ENVIRONMENT, FILES, Owner, lay
 
 ROOT = Path(__file__).parents[1]
 PARTS = Path(__file__).parent / "debian"
@@ -221,6 +221,8 @@ def _level(root: Path, epoch: int) -> None:
     scripts = ("preinst", "postinst", "prerm", "postrm")
     programs = {root / "DEBIAN" / name for name in scripts}
     programs |= {root / ENVIRONMENT.lstrip("/") / "bin" / name for name in PROGRAMS}
+    laid = root / Owner.PACKAGE.value
+    programs |= {laid / file.target for file in FILES if file.mode == MODE_PROGRAM}
     for path in (root, *root.rglob("*")):
         if path.is_symlink():
             os.utime(path, (epoch, epoch), follow_symlinks=False)

@@ -67,15 +67,17 @@ def run(
     """
     import structlog  # noqa: PLC0415 only the agent needs it
 
-    from haagent import agent, confinement, log  # noqa: PLC0415 same: `status` starts fast without the agent
+    from haagent import agent, confinement, log  # noqa: PLC0415 same: `status` starts fast
     from haagent.config import EXIT_CODE, load  # noqa: PLC0415 same
 
     configuration = load_or_exit(config, node)
     me = configuration.node_names[configuration.pair.me]
     log.setup(configuration.log, constants={"cluster": configuration.cluster, "node": me})
     if refusal := confinement.refusal(configuration):
-        structlog.get_logger().error("agent.confined", reason=refusal)
-        raise typer.Exit(EXIT_CODE)
+        opened = confinement.is_opened_by_a_reload()
+        structlog.get_logger().error("agent.confined", reason=refusal, opened=opened)
+        # systemd starts us again, as the unit is now.
+        raise typer.Exit(Exit.DEGRADED if opened else EXIT_CODE)
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:

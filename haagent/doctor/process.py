@@ -78,5 +78,9 @@ def _unit(needy: str) -> Iterator[Line]:
 
 
 def _privileges(needy: str) -> Line:
-    text = f"NoNewPrivileges= is on, and {needy} may not work in it: the agent will not start"
-    return bad("hardening", text, "remove the drop-in haagent-strict.conf; see docs/install.md")
+    text = f"NoNewPrivileges= is on, and {needy} may not work in it"
+    return bad(
+        "hardening",
+        text,
+        "systemctl daemon-reload; if that is not enough: docs/install.md, Hardening",
+    )

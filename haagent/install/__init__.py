@@ -35,6 +35,7 @@ class File:
     """Below this package."""
     target: str
     """Below /usr/lib or /etc."""
+    mode: int = 0o644
 
 
 FILES = (
@@ -45,6 +46,7 @@ FILES = (
     File("systemd/sysusers.conf", "sysusers.d/haagent.conf"),
     File("systemd/tmpfiles.conf", "tmpfiles.d/haagent.conf"),
     File("systemd/networkd.conf", "systemd/networkd.conf.d/50-haagent.conf"),
+    File("systemd/generator", "systemd/system-generators/haagent-generator", 0o755),
     File("udev/70-haagent.rules", "udev/rules.d/70-haagent.rules"),
 )
 LINKS = {
@@ -56,7 +58,6 @@ LINKS = {
     },
 }
 """Link to the program in the environment's bin/ that it leads to."""
-FILE_MODE = 0o644
 
 
 def lay(owner: Owner, *, root: Path, environment: Path) -> Iterator[Path]:
@@ -76,7 +77,7 @@ def lay(owner: Owner, *, root: Path, environment: Path) -> Iterator[Path]:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text.replace(ENVIRONMENT, str(environment)), encoding="utf-8")
-            target.chmod(FILE_MODE)
+            target.chmod(file.mode)
         except OSError as error:
             raise EdgeError(f"{target}: {error.strerror}") from None
         yield target

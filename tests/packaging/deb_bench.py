@@ -197,7 +197,8 @@ def debian(folder: Path) -> Iterator[Debian]:
     units.mkdir()
     for target in ("sysinit.target", "basic.target"):
         (units / target).write_text("[Unit]\nDefaultDependencies=no\n")
-    # Where the package lays its unit; nothing else of the machine's is seen.
-    (units / "haagent.service").symlink_to("/usr/lib/systemd/system/haagent.service")
+    # Where the package lays its units; nothing else of the machine's is seen.
+    for name in ("haagent.service", "haagent-observer.service"):
+        (units / name).symlink_to(f"/usr/lib/systemd/system/{name}")
     with booted(units) as pid1:
         yield Debian(pid1)

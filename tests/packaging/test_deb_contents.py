@@ -63,6 +63,7 @@ def test_links_and_files_are_where_install_lays_them(unpacked: Path) -> None:
     for file in FILES:
         laid = unpacked / Owner.PACKAGE.value / file.target
         assert laid.read_text() == (HERE / file.source).read_text()
+        assert laid.stat().st_mode & 0o777 == file.mode
     for name, program in LINKS[Owner.PACKAGE].items():
         assert (unpacked / name).readlink() == Path("/opt/haagent/bin") / program
 

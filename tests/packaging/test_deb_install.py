@@ -118,3 +118,50 @@ def test_refuses_to_be_mixed_with_pip(package: Path, tmp_path: Path) -> None:
         assert "haagent install --remove; mv /opt/haagent" in said
         assert node.path("/opt/haagent/bin/pip").exists()
         assert not node.path("/usr/bin/haagent").is_symlink()
+
+
+def test_unit_is_opened_for_programs(package: Path, tmp_path: Path) -> None:
+    """With addresses alone the agent is confined; with a command it is not.
+
+    Also when nobody told systemd of the new configuration: the agent has it told, and is replaced
+    once more, and the address stays.
+    """
+    with debian(tmp_path) as node:
+        node.run("dpkg", "-i", str(package))
+        node.configure()
+        holding(node)
+        assert _status_of_agent(node)["NoNewPrivs"] == "1"
+        assert _status_of_agent(node)["Seccomp"] == "2"
+        assert int(_status_of_agent(node)["CapBnd"], 16) & CAP_SYS_ADMIN == 0
+        mounts = node.path(f"/proc/{node.main_pid()}/ns/mnt").readlink()
+        assert mounts != node.path("/proc/1/ns/mnt").readlink()
+        node.shell(COMMAND_RESOURCE)
+        _keeps_the_address(node, tmp_path, "sh", "-c", "systemctl restart haagent.service || true")
+        node.until(lambda: _status_of_agent(node).get("NoNewPrivs") == "0", "opened")
+        node.until(lambda: node.path("/run/started").exists(), "started")
+        assert int(_status_of_agent(node)["CapBnd"], 16) & CAP_SYS_ADMIN
+        assert "agent.confined" in node.log()
+
+
+CAP_SYS_ADMIN = 1 << 21
+"""Source: linux/capability.h."""
+COMMAND_RESOURCE = """
+cat >> /etc/haagent/haagent.toml <<'EOF'
+[[group.resource]]
+kind = "command"
+name = "flag"
+start = ["/usr/bin/touch", "/run/started"]
+stop = ["/usr/bin/rm", "-f", "/run/started"]
+stop_timeout = "3s"
+EOF
+haagent check-config --file-only /etc/haagent/haagent.toml
+"""
+
+
+def _status_of_agent(node: Debian) -> dict[str, str]:
+    """What the kernel says of its process; nothing while there is none."""
+    try:
+        text = node.path(f"/proc/{node.main_pid()}/status").read_text()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)

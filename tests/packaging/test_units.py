@@ -14,15 +14,7 @@ from haagent.resources.spawn import PATH
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/haagent.service"
-STRICT = ROOT / "systemd/examples/haagent-strict.conf"
-INHERITED = {
-    "PrivateMounts": "no",
-    "NoNewPrivileges": "no",
-    "RestrictNamespaces": "no",
-    "RestrictSUIDSGID": "no",
-    "MemoryDenyWriteExecute": "no",
-}
-"""What would stay with the services that OCF agents and commands start."""
+GENERATOR = ROOT / "systemd/generator"
 
 
 @pytest.fixture
@@ -80,14 +72,12 @@ def test_unit_is_verified(root: Path) -> None:
     assert "howrly" in verified(root)
 
 
-def test_strict_drop_in_is_verified_and_strict(root: Path) -> None:
-    """With the drop-in for pairs without OCF agents and commands, the exposure is below 5."""
-    open_exposure = exposure(root)
-    target = root / "etc/systemd/system/haagent.service.d/50-strict.conf"
-    target.parent.mkdir()
-    target.write_text(STRICT.read_text())
+def test_unit_is_confined(root: Path) -> None:
+    """By itself the unit is exposed less than 5; opened for programs it is as before, and valid."""
+    confined = exposure(root)
+    lay_drop_in(root)
     assert verified(root) == ""
-    assert exposure(root) < 5 < open_exposure < 9
+    assert confined < 5 < exposure(root) < 9
 
 
 def test_observer_may_do_next_to_nothing(root: Path) -> None:
@@ -102,15 +92,33 @@ def test_observer_may_do_next_to_nothing(root: Path) -> None:
     assert float(found[1]) < 3
 
 
-def test_services_inherit_nothing_that_they_miss() -> None:
-    """The unit itself has none of the restrictions that a service started by a child would keep."""
-    text = UNIT.read_text()
-    for key, value in INHERITED.items():
-        assert re.search(rf"^{key}=(?!{value}$)", text, re.MULTILINE) is None, key
-    mounts = r"^(Protect\w+|Private\w+|ReadOnlyPaths|RootDirectory)="
-    assert re.search(mounts, text, re.MULTILINE) is None
+def lay_drop_in(root: Path) -> str:
+    """What the generator would lay for a configuration with programs."""
+    done = subprocess.run(
+        [GENERATOR, "print"], capture_output=True, text=True, timeout=60, check=True
+    )
+    target = root / "etc/systemd/system/haagent.service.d/10-programs.conf"
+    target.parent.mkdir()
+    target.write_text(done.stdout)
+    return done.stdout
+
+
+def test_services_inherit_nothing_that_they_miss(root: Path) -> None:
+    """Every restriction of the unit that a service started by a child would keep is taken back."""
+    opened = dict(re.findall(r"^(\w+)=(.*)$", lay_drop_in(root), re.MULTILINE))
+    kept = {"LockPersonality", "SystemCallArchitectures", "SystemCallErrorNumber", "KeyringMode"}
+    section = UNIT.read_text().partition("# Hardening")[2].partition("[Install]")[0]
+    confined = set(re.findall(r"^(\w+)=", section, re.MULTILINE))
+    assert confined - kept == set(opened)
+    assert {"NoNewPrivileges", "ProtectSystem", "PrivateTmp", "RestrictSUIDSGID"} <= confined
+    assert {key for key, value in opened.items() if value == "no"} == {
+        key
+        for key in confined - kept
+        if key.startswith(("Protect", "Private", "Restrict", "NoNew"))
+        and key != "RestrictAddressFamilies"
+    }
     for capability in ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_CHOWN", "CAP_SYS_MODULE", "CAP_KILL"):
-        assert capability not in text
+        assert capability not in opened["CapabilityBoundingSet"]
 
 
 def test_unit_waits_for_no_carrier_and_ends_before_the_network() -> None:
@@ -119,6 +127,36 @@ def test_unit_waits_for_no_carrier_and_ends_before_the_network() -> None:
     ordered = " ".join(line for line in lines if line.startswith(("After=", "Wants=", "Requires=")))
     assert "network-online.target" not in ordered
     assert "After=network.target" in ordered
+
+
+PROGRAMS = (
+    'kind = "ocf"',
+    "kind='command'",
+    'kind   =   "postgresql"',
+    'resource = [{ kind = "ocf", agent = "ocf:heartbeat:Dummy" }]',
+    'on_active = ["/bin/true"]',
+    'probe = { command = ["/bin/true"] }',
+    'driver = "agent"',
+)
+NONE = ('kind = "systemd"', 'driver = "ipmi"', 'probe = { tcp = "192.0.2.10:80" }', "")
+
+
+@pytest.mark.parametrize("line", PROGRAMS + NONE)
+def test_generator_opens_for_programs_only(tmp_path: Path, line: str) -> None:
+    """Whatever of others' programs the configuration names, in any form, opens the unit."""
+    file = tmp_path / "haagent.toml"
+    file.write_text(f"[[group]]\n{line}\n")
+    environment = {"PATH": PATH, "HAAGENT_CONFIG": str(file)}
+    normal = tmp_path / "normal"
+    subprocess.run([GENERATOR, normal, "early", "late"], env=environment, check=True, timeout=60)
+    assert (normal / "haagent.service.d/10-programs.conf").exists() is (line in PROGRAMS)
+
+
+def test_generator_without_a_configuration(tmp_path: Path) -> None:
+    """A node that is not configured yet has nothing to open for, and no error at boot."""
+    environment = {"PATH": PATH, "HAAGENT_CONFIG": str(tmp_path / "none")}
+    subprocess.run([GENERATOR, tmp_path / "normal"], env=environment, check=True, timeout=60)
+    assert not (tmp_path / "normal").exists()
 
 
 def test_install_lays_for_its_own_environment_and_takes_away(tmp_path: Path) -> None:

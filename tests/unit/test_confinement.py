@@ -44,7 +44,7 @@ def test_no_new_privileges(tmp_path: Path, text: str, *, confined: bool) -> None
     if confined and "command" in text:
         assert ended.returncode == 78, ended.stderr
         assert "app of web" in ended.stderr
-        assert "haagent-strict.conf" in ended.stderr
+        assert "docs/install.md, Hardening" in ended.stderr
     else:
         assert ended.returncode == 1, ended.stderr
         assert "Not a directory" in ended.stderr

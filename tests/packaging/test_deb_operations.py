@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An operator's day on a node with the package installed: what happens to it, and what it keeps.
+
+One node holds its group all the time; each test leaves it so. That no address comes or goes is
+read off the kernel's own account.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from deb_bench import Debian, built, debian
+
+from hil.pid1 import SYSTEMD
+
+pytestmark = [
+    pytest.mark.deb,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and Debian's systemd"
+    ),
+]
+CONFIG = "/etc/haagent/haagent.toml"
+STATE = "/var/lib/haagent"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+    """One that holds its group: its peer is off, says the operator."""
+    package = built(tmp_path_factory)
+    with debian(tmp_path_factory.mktemp("node")) as machine:
+        machine.run("dpkg", "-i", str(package))
+        machine.configure()
+        # A small disk of its own, so that it can be filled.
+        machine.shell(f"mount -t tmpfs -o size=2m tmpfs {STATE}")
+        machine.run("systemctl", "enable", "--now", "haagent.service")
+        machine.until(lambda: bool(machine.status()), "answering")
+        machine.shell("echo beta | haagent confirm-off")
+        machine.until(machine.has_vip, "holding the address")
+        yield machine
+
+
+@contextmanager
+def keeps_its_address(node: Debian, folder: Path, *, agent: bool = True) -> Iterator[None]:
+    """Whatever happens, no address changes; nor does the agent, unless another is expected."""
+    before = node.main_pid()
+    with node.address_changes(folder) as changes:
+        yield
+        if agent:
+            assert node.main_pid() == before, node.log()
+        else:
+            node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
+        node.until(lambda: bool(node.status()), "answering")
+        node.until(lambda: node.status()["groups"][0]["role"] == "active", "active")
+    assert changes == []
+    assert node.has_vip()
+
+
+def alarms(node: Debian) -> set[str]:
+    """Codes of what a person should look at."""
+    return {alarm["code"] for alarm in node.status()["alarms"]}
+
+
+def said_by_systemd(node: Debian) -> str:
+    """The unit's line of status."""
+    return node.run("systemctl", "show", "--property=StatusText", "--value", "haagent.service")
+
+
+def test_reload(node: Debian, tmp_path: Path) -> None:
+    """`systemctl reload` takes a good file in, refuses a bad one whole, and is told so by all."""
+    with keeps_its_address(node, tmp_path):
+        node.shell(f"""sed -i 's/^dead_after = .*/dead_after = "1300ms"/' {CONFIG}""")
+        node.run("systemctl", "reload", "haagent.service")
+        assert "timing.dead_after" in node.log()
+        node.shell(f"""sed -i 's/^dead_after = .*/dead_after = "soon"/' {CONFIG}""")
+        failed = node.run("sh", "-c", "systemctl reload haagent.service || echo code $?")
+        assert "code 1" in failed
+        assert "reload refused" in said_by_systemd(node)
+        assert "timing.dead_after" in said_by_systemd(node)
+        assert "reload_refused" in alarms(node)
+        assert node.run("systemctl", "is-active", "haagent.service") == "active\n"
+        node.shell(f"""sed -i 's/^dead_after = .*/dead_after = "1s"/' {CONFIG}""")
+        node.run("systemctl", "reload", "haagent.service")
+        assert "refused" not in said_by_systemd(node)
+        assert "reload_refused" not in alarms(node)
+
+
+def test_frozen_agent_is_replaced(node: Debian, tmp_path: Path) -> None:
+    """SIGSTOP: the unit's watchdog ends the agent after 5 s; the next one takes up all of it."""
+    with keeps_its_address(node, tmp_path, agent=False):
+        node.run("systemctl", "kill", "--signal=STOP", "--kill-who=main", "haagent.service")
+    shown = node.run("systemctl", "show", "--property=NRestarts", "--value", "haagent.service")
+    assert int(shown) >= 1
+
+
+def test_bus_is_restarted(node: Debian, tmp_path: Path) -> None:
+    """A new D-Bus daemon is nothing to an agent."""
+    with keeps_its_address(node, tmp_path):
+        node.run("systemctl", "restart", "dbus.service")
+        assert node.run("systemctl", "is-active", "dbus.service") == "active\n"
+        node.run("systemctl", "kill", "--signal=KILL", "dbus.service")
+        node.until(lambda: bool(node.status()), "answering")
+        node.run("systemctl", "restart", "dbus.service")
+
+
+def test_card_is_renamed(node: Debian) -> None:
+    """A heartbeat's card under another name: its link is down, by name; back, it is up again."""
+
+    def ring() -> str:
+        links = {link["name"]: link["state"] for link in node.status()["links"]}
+        return str(links["ring"])
+
+    before = node.main_pid()
+    node.shell("ip link set eth1 down; ip link set eth1 name moved0; ip link set moved0 up")
+    node.until(lambda: ring() == "down", "down")
+    assert "link_ring" in alarms(node)
+    node.shell("ip link set moved0 down; ip link set moved0 name eth1; ip link set eth1 up")
+    node.until(lambda: ring() != "down", "there again")
+    assert node.main_pid() == before
+    assert node.has_vip()
+
+
+def test_disk_is_full(node: Debian, tmp_path: Path) -> None:
+    """With no byte left for its state the agent goes on, says so, and is itself again with room."""
+    with keeps_its_address(node, tmp_path):
+        node.shell(f"dd if=/dev/zero of={STATE}/filler bs=4k 2>/dev/null || true")
+        node.run("haagent", "maintenance", "on", check=False)
+        node.until(lambda: "record.not_durable" in node.log(), "saying that nothing is kept")
+        assert node.status()["groups"][0]["role"] == "active"
+        node.shell(f"rm {STATE}/filler")
+        node.run("haagent", "maintenance", "off")
+        assert not node.status()["maintenance"]
+
+
+def test_killed_agent_is_replaced_with_a_full_disk(node: Debian, tmp_path: Path) -> None:
+    """`kill -9` while the disk is full: the next agent still finds and holds what runs here."""
+    node.shell(f"dd if=/dev/zero of={STATE}/filler bs=4k 2>/dev/null || true")
+    with keeps_its_address(node, tmp_path, agent=False):
+        node.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "haagent.service")
+    node.shell(f"rm {STATE}/filler")
