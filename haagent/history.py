@@ -27,7 +27,7 @@ from haagent.core.phases import (
     TakingOver,
 )
 from haagent.core.reasons import Reason
-from haagent.core.state import State, Step
+from haagent.core.state import Group, State, Step
 
 HEARD_AGAIN = "peer_heard"
 """Not a gate: the peer spoke while it was being fenced."""
@@ -45,6 +45,8 @@ class Story:
     term: int = 0
     marks: dict[str, int] = field(default_factory=dict)
     outcome: str | None = None
+    behind: int | None = None
+    """How much of the data that the lost holder told of is not here, if anybody knows."""
 
     def mark(self, name: str, at_ns: int) -> None:
         """Note a moment; the first one of its name counts."""
@@ -147,6 +149,7 @@ class History:
                 story = Story(group.settings.name, term=term)
                 if grant is Grant.PEER_OFF:
                     story.kind, story.marks = "failover", dict(self._silence)
+                    story.behind = _behind(group)
                 elif before.groups[index].held_term or _peer_held(before, group.settings.name):
                     story.kind = "switchover"
                 story.mark("granted", now_ns)
@@ -196,6 +199,7 @@ class History:
             "term": story.term,
             "outcome": outcome,
             "reason": story.reason,
+            **({} if story.behind is None else {"data_behind": story.behind}),
             **_times(story),
         }
 
@@ -216,6 +220,12 @@ class History:
         fresh = self._path.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self._path)
+
+
+def _behind(group: Group) -> int | None:
+    """Against what the holder told last; a database whose commits waited has lost none."""
+    known = group.peer_position >= 0 and group.position >= 0 and not group.settings.sync
+    return max(0, group.peer_position - group.position) if known else None
 
 
 def _peer_held(before: State, group: str) -> bool:

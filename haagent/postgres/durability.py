@@ -89,9 +89,15 @@ class SyncKeeper:
             await asyncio.wait({self._task})
             self._task = None
         self._leave = None
-        self._sealed = self.alone = False
+        self._attempt += 1  # The next reading is another one, whatever it says.
+        self._sealed = self._complete = self.alone = False
         for sql in (self._sql, self._commit):
             sql.close()
+
+    async def settled(self) -> None:
+        """Wait until commits go on, alone or on the peer as well; or until all is ended."""
+        while self._task is not None and not (self.alone or self._complete):  # noqa: ASYNC110  # rare
+            await asyncio.sleep(LOOK_S)
 
     def commit_alone(self, attempt: int, *, risk: bool) -> None:
         """The core's leave, for that reading and no other."""

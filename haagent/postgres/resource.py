@@ -28,6 +28,8 @@ from haagent.postgres.sql import Sql
 from haagent.resources import Condition, Reading, ResourceError, Times
 
 ASK_S = 2.0
+START_ASK_S = 5.0
+"""A server that does not answer a takeover for so long is killed and started anew."""
 POLL_S = 0.02
 """Between two looks at a promotion: what it costs the clients at most."""
 STREAM_S = 10.0
@@ -54,6 +56,8 @@ class PostgresResource:
         identity = follow.identity(settings)
         self._sql = Sql(follow.local_conninfo(settings), identity)
         self._watching = Sql(follow.local_conninfo(settings), identity)
+        self._slow = Sql(follow.local_conninfo(settings), identity)
+        """For what may take minutes: nobody else waits behind it."""
         self._peer = Sql(f"{follow.peer_conninfo(settings)} dbname=postgres", identity)
         self._back = ComeBack(settings, self._server, self._peer, self._start_standby)
         self.sync = SyncKeeper(settings) if settings.durability == "sync" else None
@@ -86,7 +90,7 @@ class PostgresResource:
         await self._back.end()
         if why := await self._unusable():
             raise ResourceError(f"its data cannot be served: {why}")
-        role = await self._role()
+        role = await self._role(START_ASK_S)
         if role is None:
             await self._server.kill()  # What does not answer its own superuser serves nobody.
             await self._server.start(deadline_s - _now_s())
@@ -175,7 +179,7 @@ class PostgresResource:
         """Hang up; the server stays as it is."""
         await self._end_tidying()
         await self._back.end()
-        for sql in (self._sql, self._watching, self._peer):
+        for sql in (self._sql, self._watching, self._slow, self._peer):
             sql.close()
         self._forget_leader()
         self._server.close()
@@ -195,8 +199,11 @@ class PostgresResource:
         """What a returning peer needs, and no client waits for."""
         try:
             await asking.keep_slot(self._sql, self._settings.slot, ASK_S)
+            if self.sync is not None:
+                # A checkpointer at work would not hear that commits wait no longer.
+                await self.sync.settled()
             # pg_rewind goes by the control file, which tells of a new timeline only then.
-            await self._watching.ask("CHECKPOINT", limit_s=CHECKPOINT_S)
+            await self._slow.ask("CHECKPOINT", limit_s=CHECKPOINT_S)
         except SqlError as error:
             log.warning("postgresql.not_tidied", of=self.name, reason=str(error))
 
@@ -321,10 +328,10 @@ class PostgresResource:
             return _described(own)
         return f"{_described(own)}, commits {self.sync.state}"
 
-    async def _role(self) -> Role | None:
+    async def _role(self, limit_s: float = ASK_S) -> Role | None:
         """What it says that it is; None if it does not answer."""
         try:
-            return (await asking.standing(self._sql, ASK_S)).role
+            return (await asking.standing(self._sql, limit_s)).role
         except SqlError:
             return None
 
@@ -339,8 +346,8 @@ class PostgresResource:
 
     async def _stop_server(self) -> None:
         self._forget_leader()
-        self._sql.close()
-        self._watching.close()
+        for sql in (self._sql, self._watching, self._slow):
+            sql.close()
         await self._server.stop(self.times.stop_s)
 
     async def _unusable(self) -> str:

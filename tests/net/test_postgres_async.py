@@ -87,3 +87,18 @@ def test_killed_server_is_restarted_in_place(lab: Lab, roles: Roles, writer: Wri
     assert not writer.lost(active)
     streams(lab, standby)
     assert orders(lab, since_ns) == []
+
+
+def test_server_that_does_not_come_back_is_handed_over(
+    lab: Lab, roles: Roles, writer: Writer
+) -> None:
+    """No restart in place helps: the standby takes the group, and the old data is copied anew."""
+    active, standby = roles
+    since_ns = time.monotonic_ns()
+    control = active.disk / "pg/data/global/pg_control"
+    control.write_bytes(bytes(control.stat().st_size))
+    os.kill(leader(active), signal.SIGKILL)
+    Agent(standby).wait(lambda s: role(s, GROUP) == "active", LIMIT_S, "handed over")
+    writer.wait_acked(after_ns=since_ns + 1_000_000_000)
+    streams(lab, active, 3 * LIMIT_S)
+    assert orders(lab, since_ns) == []

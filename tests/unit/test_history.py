@@ -96,6 +96,23 @@ def test_a_start_a_handover_and_their_kinds(tmp_path: Path) -> None:
     assert bench.record["kind"] == "switchover"
 
 
+def test_a_failover_tells_what_data_it_left_behind(tmp_path: Path) -> None:
+    """As far as the lost holder had told of its own; where nobody tells, nothing is said."""
+    assert "data_behind" not in failed_over(tmp_path / "history.jsonl").record
+    bench = Recorded(tmp_path / "other.jsonl", max_lag=100)
+    bench.stopped()
+    bench.read_position(940)
+    bench.hear(says(Role.ACTIVE, term=1, held_term=1, position=1000))
+    bench.pass_time(450 * MS)
+    bench.answer_evidence()
+    bench.pass_time(600 * MS)
+    bench.finish_fence()
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    assert bench.record["data_behind"] == 60
+
+
 def test_a_refused_takeover_is_recorded(tmp_path: Path) -> None:
     """A takeover that was given up leaves a record that says so."""
     bench = Recorded(tmp_path / "history.jsonl")
