@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from haagent.core.effects import Beat, Persist, Reply
-from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead
+from haagent.core.events import DeadlinePassed, Event, PeerHeard, PositionRead, SyncRead
 from haagent.core.phases import GroupPhase, PairPhase
 from haagent.core.state import State, Step
 
@@ -19,7 +19,7 @@ EVENT_TAKEN = "core.took"
 EFFECT_ORDERED = "core.ordered"
 TELLS_OF_STEPS = {PAIR_CHANGED, GROUP_CHANGED, EVENT_TAKEN, EFFECT_ORDERED}
 
-QUIET = (PeerHeard, DeadlinePassed, PositionRead)
+QUIET = (PeerHeard, DeadlinePassed, PositionRead, SyncRead)
 """Events that come all day and tell nothing by themselves."""
 
 log = structlog.get_logger()

@@ -124,11 +124,11 @@ class ComeBack:
         self._rewound = primary.position
         await self._checkpointed(primary.position.timeline)
         await self._server.stop(self._settings.times.stop_s)
-        if (await self._server.control()).state not in CLEAN:
-            self._tell("replays what a crash left")
-            bare = partial(follow.configure, self._settings, {}, standby=False)
-            await self._server.on_disk(bare)
-            await self._server.recover(RECOVER_S)
+        try:
+            await self._recovered()
+        except ResourceError as error:
+            log.warning("postgresql.not_rewound", of=self._settings.name, reason=str(error))
+            return False
         # What cannot be done shows before anything is touched.
         for dry in (("--dry-run",), ()):
             self._tell(" ".join(("pg_rewind", *dry)))
@@ -144,6 +144,14 @@ class ComeBack:
         await self._start()
         log.info("postgresql.rewound", of=self._settings.name)
         return True
+
+    async def _recovered(self) -> None:
+        """Replay what a crash left, which pg_rewind asks for."""
+        if (await self._server.control()).state not in CLEAN:
+            self._tell("replays what a crash left")
+            bare = partial(follow.configure, self._settings, {}, standby=False)
+            await self._server.on_disk(bare)
+            await self._server.recover(RECOVER_S)
 
     async def _checkpointed(self, timeline: int) -> None:
         """Wait until the primary's control file is of its timeline."""
@@ -179,7 +187,8 @@ class ComeBack:
             return
         own = await self._server.control()
         if own.system != primary.system:
-            raise ResourceError("the peer's server is another database: nothing is overwritten")
+            text = "this is another database than the peer's, or damaged beyond telling"
+            raise ResourceError(f"{text}; `haagent postgres setup --overwrite` gives it up")
 
     async def _copying(self, copy: Awaitable[None]) -> None:
         """Carry a copy out, and tell how far it is."""

@@ -26,6 +26,8 @@ from haagent.postgres.layout import PostgresSettings
 from haagent.postgres.sql import Sql
 
 LOOK_S = 0.25
+TELL_EVERY_S = 2.0
+"""Again though nothing has changed: the core begins anew with each try to start the group."""
 ASK_S = 3.0
 STUCK_S = 2.0
 """A standby that takes so long to write what it was sent counts as gone."""
@@ -55,6 +57,7 @@ class SyncKeeper:
         self._task: asyncio.Task[None] | None = None
         self._attempt = 0
         self._complete = False
+        self._told_s = 0.0
         self._sealed = False
         """Commits were seen to wait for the peer, and it had them all then."""
         self._leave: int | None = None
@@ -90,6 +93,7 @@ class SyncKeeper:
             self._task = None
         self._leave = None
         self._attempt += 1  # The next reading is another one, whatever it says.
+        self._told_s = 0.0
         self._sealed = self._complete = self.alone = False
         for sql in (self._sql, self._commit):
             sql.close()
@@ -136,10 +140,13 @@ class SyncKeeper:
 
     def _tell(self, *, complete: bool) -> None:
         """The same reading again has the same number: it may be answered at any time."""
+        now_s = time.monotonic()
         if complete != self._complete or not self._attempt:
             self._attempt += 1
             log.info("postgresql.sync", of=self._settings.name, complete=complete)
-        self._complete = complete
+        elif now_s < self._told_s + TELL_EVERY_S:
+            return
+        self._complete, self._told_s = complete, now_s
         self.told(self._attempt, complete)
 
     async def _receives(self) -> bool:
