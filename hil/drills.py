@@ -21,13 +21,15 @@ from hil.node_init import SERVICE_PORT
 from hil.pair import Options
 from hil.processes import end, module, spawn
 from hil.record import NotSeenError
-from hil.watch import READY_LIMIT_S, ready
+from hil.watch import ready
 
 if TYPE_CHECKING:
     from hil.lab import Lab
     from hil.machine import Machine
 
 SAID_LIMIT_S = 60.0
+FAULTLESS_LIMIT_S = 90.0
+"""For an agent that was killed to be back, and a drill that was killed to be forgotten (15 s)."""
 DRILLS = Options(
     timing={"max_fences": 100, "fence_retry": "1s"},
     check_every="1s",
@@ -175,7 +177,7 @@ def faultless(lab: Lab) -> None:
                 and s["drills"]["under_way"] is None
                 and all(link["state"] == "up" for link in s["links"])
             ),
-            READY_LIMIT_S,
+            FAULTLESS_LIMIT_S,
             "no fault and no drill is left",
         )
     ready(lab)
