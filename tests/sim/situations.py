@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from haagent.core.effects import Effect, Fence
 from haagent.core.events import SwitchoverAsked
 from haagent.core.settings import MS, S
 from haagent.resources import Condition
@@ -90,10 +91,17 @@ def clock_first(world: World) -> None:
 
 
 def lock_lost_in_a_fence(world: World) -> None:
-    """Fences take long, both nodes want to shoot, and the lock is deleted again and again."""
+    """Fences take long, and as soon as one is ordered somebody else takes the lock, for a while."""
     for machine in world.machines:
         machine.bmc.mode = Mode.SLOW
-    for at_s in range(12, 60, 8):
-        world.after(at_s * S, KINDS["partition"], world, 0, 7 * S)
-        for later_ms in range(1000, 7000, 150):
-            world.after(at_s * S + later_ms * MS, KINDS["witness_forgets"], world, 0, 0)
+
+    def rob(_node: int, effect: Effect) -> None:
+        if isinstance(effect, Fence):
+            world.witness.robbed = True
+            world.after(3 * S, give_back)
+
+    def give_back() -> None:
+        world.witness.robbed = False
+
+    world.on_effect = rob
+    world.after(12 * S, KINDS["partition"], world, 0, 10 * S)

@@ -39,6 +39,8 @@ class Witness:
         self.reachable = [True, True]
         """From that node's side."""
         self.slow = False
+        self.robbed = False
+        """Only in a sabotage test: somebody else has taken the lock."""
         self._holder: Agent | None = None
         self._until_ns = 0
 
@@ -66,7 +68,7 @@ class Witness:
             return Consent.AGREED if self.plan.ignored else Consent.UNREACHABLE
         if not self.plan.chooses:
             return Consent.AGREED
-        if self.holder() not in {None, agent}:
+        if self.robbed or self.holder() not in {None, agent}:
             return Consent.REFUSED
         fresh = self.holder() is None
         self._holder, self._until_ns = agent, self.world.now_ns + self.plan.lease_ns
