@@ -45,10 +45,13 @@ def test_a_recording_replays(tmp_path: Path) -> None:
     assert (verdict.steps, verdict.segments, verdict.lost) == (bench.steps, 1, 0)
 
 
-def test_what_decides_is_on_the_disk_at_once(tmp_path: Path) -> None:
+def test_what_decides_is_on_the_disk_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kill -9 right after a fence order does not take it from the recording."""
+    monkeypatch.setattr(recording, "WRITE_EVERY_S", 10 * LIMIT_S)
     bench = Recorded(make_recorder(tmp_path / "box"))
-    bench.idle(1)
+    flush(bench.recorder)
     failed_over(bench)
 
     def fence_is_there() -> bool:
@@ -164,19 +167,25 @@ def test_no_room_is_taken_from_the_term(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_quiet_segments_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where only heartbeats are, the name says so; not where the start or a failover is."""
+    """Where only heartbeats are, the name says so; not where the start or a silence is."""
     monkeypatch.setattr(recording, "SEGMENT_BYTES", 2000)
     bench = Recorded(make_recorder(tmp_path / "box"))
     bench.stopped()
+    bench.idle(1)
+    flush(bench.recorder)
+    started = segments_in(tmp_path / "box")
     for _ in range(4):
         bench.idle(20)
         flush(bench.recorder)
+    idle = segments_in(tmp_path / "box")
+    assert not idle[0].name.endswith(QUIET)
+    between = idle[len(started) : -1]  # The last one is still open.
+    assert between
+    assert all(path.name.endswith(QUIET) for path in between)
     bench.pass_time(1 * S)
     bench.recorder.close()
-    quiet = [path.name.endswith(QUIET) for path in segments_in(tmp_path / "box")]
-    assert quiet[1:] == [*[True] * (len(quiet) - 2), False]
-    assert not quiet[0]
-    assert len(quiet) > 2
+    silent = segments_in(tmp_path / "box")[len(idle) - 1 :]
+    assert not all(path.name.endswith(QUIET) for path in silent)
 
 
 def fill(directory: Path, names: list[str]) -> None:

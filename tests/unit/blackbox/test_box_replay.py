@@ -6,8 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from core.harness import says
+
 from blackbox.box_bench import Recorded, failed_over, haagent, make_recorder
+from haagent.core.effects import Announce
 from haagent.core.events import Event, FenceFinished
+from haagent.core.settings import MS
+from haagent.core.state import State, Step
+from haagent.core.wire import Role
 
 
 def recorded(directory: Path, *, otherwise: bool = False) -> Recorded:
@@ -45,6 +51,26 @@ def test_another_decision(tmp_path: Path) -> None:
     assert "FenceFinished" in ended.stdout
     assert "pair: recorded Fenced(" in ended.stdout
     assert "00000001.box" in ended.stdout
+
+
+def test_another_order(tmp_path: Path) -> None:
+    """An effect that is not recorded is a difference as well, though the phases are the same."""
+    bench = Recorded(make_recorder(tmp_path / "box"))
+    observe = bench.recorder.observe
+
+    def without_announcing(before: State, event: Event, step: Step, now_ns: int) -> None:
+        kept = tuple(one for one in step.effects if not isinstance(one, Announce))
+        observe(before, event, Step(step.state, kept), now_ns)
+
+    bench.recorder.observe = without_announcing  # type: ignore[method-assign]
+    failed_over(bench)
+    bench.pass_time(60 * MS)
+    bench.reborn(says(Role.STANDBY, term=2))
+    bench.recorder.close()
+    ended = haagent("replay", str(tmp_path / "box"))
+    assert ended.returncode == 1
+    assert "effects: recorded (" in ended.stdout
+    assert "Announce(group=0)" in ended.stdout
 
 
 def test_no_recording(tmp_path: Path) -> None:
