@@ -33,6 +33,7 @@ FILE_KEYS: Mapping[str, str] = {
     "witnesses": "witness",
     "state_dir": "agent.state_dir",
     "control_socket": "agent.control_socket",
+    "black_box_mib": "agent.black_box_mib",
 }
 """Fields of a configuration that have another name in the file."""
 APART = frozenset({"pair", "groups", "vips", "devices", "log", "warnings"})
