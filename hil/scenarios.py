@@ -162,6 +162,7 @@ def switchover(stage: Stage) -> None:
         outage_ms = stage.lab.client.outage_ms(asked_ns)
         stage.phases.append((f"client's outage to {standby.name}", outage_ms))
         stage.check(not orders(stage.lab, asked_ns), "nobody was shot")
+        stage.lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=served["at_ns"])
         holders = stage.lab.observer.holders(served["at_ns"])
         stage.check(holders == [standby.mac], "one hardware address holds the address")
 
