@@ -30,8 +30,10 @@ from hil.database import (
     part,
     streams,
 )
+from hil.drills import running
 from hil.lab import Lab
 from hil.machine import Machine
+from hil.record import NotSeenError
 from hil.watch import ready
 
 COUNT = 50
@@ -118,6 +120,14 @@ KINDS: tuple[Fault, ...] = (
 )
 
 
+def _has_agent(machine: Machine) -> bool:
+    """Whether one runs there, or is being loaded."""
+    try:
+        return running(machine, "run") > 0
+    except NotSeenError:
+        return False
+
+
 def prove(
     lab: Lab, count: int, seed: int, tell: Callable[[Round], None], *, sync: bool
 ) -> list[Round]:
@@ -143,7 +153,7 @@ def prove(
             writer.wait_acked(LIMIT_S, after_ns=time.monotonic_ns() + int(WORKS_S * 1e9))
             lab.network.heal()
             for machine in lab.machines.values():
-                if machine.is_on and Agent(machine).status() is None and kind is agent_dies:
+                if kind is agent_dies and machine.is_on and not _has_agent(machine):
                     machine.start_agent()
             holder, _ = settled(lab)
             back(lab, holder, sync=sync)

@@ -164,6 +164,27 @@ def running(machine: Machine, verb: str) -> int:
     raise NotSeenError(f"no haagent {verb} runs on {machine.name}")
 
 
+def fit(lab: Lab) -> None:
+    """Wait until nothing speaks against a drill that a moment ago something else may have caused.
+
+    Raises:
+        NotSeenError: Something goes on to.
+    """
+    for machine in lab.machines.values():
+        Agent(machine).wait(
+            lambda s: (
+                all(device["ready"] for device in s["fence"])
+                and all(
+                    resource["condition"] != "failed"
+                    for group in s["groups"]
+                    for resource in group["resources"]
+                )
+            ),
+            FAULTLESS_LIMIT_S,
+            "every device ready, no resource failed",
+        )
+
+
 def faultless(lab: Lab) -> None:
     """Wait until neither node carries a fault, and either could take over.
 

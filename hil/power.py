@@ -144,6 +144,8 @@ class PowerSwitch:
         self._late.cancel()
         self._orders.write(b"\n")
         self._thread.join()
+        if self._late.is_alive():  # too late to be called off
+            self._late.join()
         self._orders.close()
         os.close(self._answers)
 

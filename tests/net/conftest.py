@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hil.drills import fit
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.pair import Options
@@ -129,6 +130,13 @@ def lab(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Lab]:
 def roles(lab: Lab) -> tuple[Machine, Machine]:
     """The active and the standby of the shared pair."""
     return ready(lab)
+
+
+@pytest.fixture
+def fit_pair(lab: Lab, roles: tuple[Machine, Machine]) -> None:
+    """The shared pair, with nothing left that a drill would refuse to begin for."""
+    assert roles
+    fit(lab)
 
 
 @pytest.fixture

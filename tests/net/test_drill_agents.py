@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from hil.drills import RESTARTED, drilled
 from hil.lab import Lab
 from hil.machine import Machine
@@ -12,6 +14,7 @@ from hil.watch import orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = RESTARTED
+pytestmark = pytest.mark.usefixtures("fit_pair")
 
 
 def test_agent_kill(lab: Lab, roles: Roles) -> None:

@@ -16,6 +16,7 @@ from hil.watch import orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = RESTARTED
+pytestmark = pytest.mark.usefixtures("fit_pair")
 CASES = [
     ("ring-loss", "link ring is silenced", "drill"),
     ("ring-loss", "link ring is silenced", "agent"),

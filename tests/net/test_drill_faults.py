@@ -14,6 +14,7 @@ from hil.watch import orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = DRILLS
+pytestmark = pytest.mark.usefixtures("fit_pair")
 
 
 @pytest.mark.parametrize("kind", ["agent-freeze", "ring-loss"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hil.drills import DRILLS, drilled
 from hil.lab import Lab
 from hil.machine import Machine
@@ -10,6 +12,7 @@ from hil.processes import module
 
 Roles = tuple[Machine, Machine]
 OPTIONS = DRILLS
+pytestmark = pytest.mark.usefixtures("fit_pair")
 
 
 def test_check_of_a_healthy_pair(lab: Lab, roles: Roles) -> None:

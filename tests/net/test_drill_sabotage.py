@@ -18,6 +18,7 @@ from hil.watch import READY_LIMIT_S, orders, ready
 
 Roles = tuple[Machine, Machine]
 OPTIONS = DRILLS
+pytestmark = pytest.mark.usefixtures("fit_pair")
 
 
 @pytest.mark.parametrize("fault", [Fault.ACK_ONLY, Fault.REFUSE], ids=["does nothing", "refuses"])

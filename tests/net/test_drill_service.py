@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from hil.agent import Agent
 from hil.drills import WITH_NGINX, RunningDrill, drilled, faultless
 from hil.groups import POSITION_BEHIND_MAX
@@ -16,6 +18,7 @@ from hil.watch import TAKEOVER_LIMIT_S, orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = WITH_NGINX
+pytestmark = pytest.mark.usefixtures("fit_pair")
 
 
 def test_standby_that_cannot_start_the_service(lab: Lab, roles: Roles) -> None:

@@ -20,6 +20,7 @@ from hil.watch import orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = RESTARTED
+pytestmark = pytest.mark.usefixtures("fit_pair")
 DEAF = (
     "table inet deaf { chain input { type filter hook input priority 0; tcp dport 80 drop; }; }\n"
 )
@@ -85,11 +86,9 @@ def test_two_holders(lab: Lab, roles: Roles) -> None:
     """Somebody else answers for the address."""
     _active, standby = roles
     stranger = lab.attach("stranger", (Port("lan", "eth0", "02:00:00:00:0d:01"),))
-    try:
-        with stopped(lab, standby, f"{VIP} is held by 02:00:00:00"):
-            ip(stranger, [f"addr add {VIP}/32 dev eth0"])
-    finally:
-        ip(stranger, [f"addr del {VIP}/32 dev eth0"])
+    with stopped(lab, standby, f"{VIP} is held by 02:00:00:00"):
+        ip(stranger, [f"addr add {VIP}/32 dev eth0"])
+    ip(stranger, [f"addr del {VIP}/32 dev eth0"])
 
 
 def test_second_fault(lab: Lab, roles: Roles) -> None:

@@ -159,7 +159,9 @@ def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
     assert abs(sum(phases_s) - took_s) < 1e-3
     # With a receiver beside it that is dead, as the status says.
     told(standby, "happened fenced", "happened failover")
-    assert value(after, "alarm", code="alert_dead") == 1
+    after = wait(
+        standby, lambda known: sample(known, "alarm", code="alert_dead") == 1, "its receiver dead"
+    )
     assert value(after, "alert_failed_tries_total", alert="dead") > 0
     assert value(after, "alert_dropped_total", alert="log") == 0
     (record,) = [one for one in Agent(standby).history()[-1:] if one["kind"] == "failover"]
@@ -245,7 +247,7 @@ def test_a_flood_of_scrapers_disturbs_nobody(lab: Lab, roles: Roles) -> None:
 
     cpu = ("process_cpu_seconds_total", frozenset[tuple[str, str]]())
     assert after[cpu] - before[cpu] < CPU_S_MAX, "the flood was served, not turned away"
-    assert rise(le="+Inf") > 30
+    assert rise(le="+Inf") > 20
     assert rise(le="0.25") == rise(le="+Inf"), "a turn of the loop was late"
     assert orders(lab, since_ns) == []
     changes = [

@@ -66,11 +66,9 @@ def test_lost_data_is_copied_anew(lab: Lab, roles: Roles) -> None:
     lost_ns = lab.power_off(standby.name)
     shutil.rmtree(standby.disk / "pg/data")
     lab.power_on(standby.name)
-    Agent(standby).wait(
-        lambda s: "pg_basebackup" in resource(s)["detail"], LIMIT_S, "progress in status"
-    )
     assert not group(Agent(active).wait(lambda _: True, LIMIT_S, "status"), GROUP)["blocked"]
     streams(lab, standby)
+    assert told(standby, "postgresql.comes_back", events)
     assert told(standby, "postgresql.rebuilt", events)
     assert rows(active) == rows(standby)
     assert ask(standby, "SELECT count(*) FROM ballast") == "1000000"

@@ -23,7 +23,6 @@ from hil.database import (
     part,
     streams,
 )
-from hil.database_proof import KINDS, prove
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.proof import held_alone, taken_over
@@ -138,11 +137,3 @@ def test_killed_server_and_restarted_agent(lab: Lab, roles: Roles, writer: Write
     assert ask(active, "SHOW synchronous_standby_names") == f'"{lab.other(active).name}"'
     kept(writer, active)
     assert orders(lab, since_ns) == []
-
-
-@pytest.mark.timeout(400)
-def test_mixed_failovers(lab: Lab, roles: Roles) -> None:
-    """One of each kind in a row: `make database-proof` does fifty."""
-    in_sync(lab, roles[0])
-    rounds = prove(lab, len(KINDS), 7, lambda _round: None, sync=True)
-    assert len(rounds) == len(KINDS)

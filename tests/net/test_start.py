@@ -47,6 +47,7 @@ def test_one_started_alone_waits_for_its_peer(build: Callable[[Options], Lab]) -
     pair.power_on("alpha")
     active, _ = ready(pair)
     assert orders(pair, 0) == []
+    pair.observer.wait_holder(active.mac, TAKEOVER_LIMIT_S)
     assert pair.observer.holders() == [active.mac]
 
 

@@ -47,6 +47,8 @@ class Machine:
         self.bmc = Bmc(world, self)
         self.record = Record()
         self.record_boot = 0
+        self.forgot = False
+        """Its record was lost, once."""
         self.disk_full = False
         self.disk_slow = False
         self.group_slow = False
@@ -227,6 +229,7 @@ class Machine:
         """The file is torn or gone: the next agent finds nothing."""
         self.world.note(self.node, "record lost", "")
         self.record = Record()
+        self.forgot = True
         self.record_boot = -1
         self.held_terms.clear()
 
