@@ -7,7 +7,7 @@ all the same, so nothing but this guard would tell before the failover. And unde
 a stop can unmount what stays mounted for everybody else: it would be seen to succeed (S7).
 
 The unit is confined, and our generator opens it for a configuration that names programs; but it
-looks only when systemd loads its units. See docs/install.md, "Hardening", and ADR 17.
+looks only when systemd loads its units. See docs/install.md, "Hardening", and ADR 16.
 """
 
 from __future__ import annotations
