@@ -49,22 +49,24 @@ def test_screen_of_a_healthy_pair(lab: Lab, roles: Roles, tmp_path: Path) -> Non
     with shell(active, tmp_path) as window:
         window.type("stty -a > /run/before; echo kept; ", "Enter")
         window.type(command(), "Enter")
-        fence = f"{standby.name}-bmc"
+        lines = (
+            rf"Takeover possible: {standby.name} would take over",
+            rf"{active.name} +this node .*web$",
+            rf"{standby.name} +alive .* ms ago",
+            r"web +active +standby",
+            r"lan +eth0 +up +0\.0% +\d+ ms ago",
+            r"ring +eth1 +up +0\.0% +\d+ ms ago",
+            rf"{standby.name}-bmc +{standby.name} +1 +ready +on",
+        )
+        # A frame lost on a busy machine counts for the ten seconds that it is shown.
         seen = window.wait(
-            lambda s: f"watching {active.name}" in s and "0.0%" in s and fence in s,
+            lambda s: all(re.search(f"^{line}", s, re.MULTILINE) for line in lines),
             LOOK_S,
             "all of it",
         )
-        lines = seen.splitlines()
-        assert len(lines) <= 24
-        assert all(len(line) <= 80 for line in lines)
-        assert lines[1].startswith(f"Takeover possible: {standby.name} would take over")
-        assert re.search(rf"^{active.name} +this node .*web$", seen, re.MULTILINE)
-        assert re.search(rf"^{standby.name} +alive .* ms ago", seen, re.MULTILINE)
-        assert re.search(r"^web +active +standby", seen, re.MULTILINE)
-        for link in ("lan +eth0", "ring +eth1"):
-            assert re.search(rf"^{link} +up +0\.0% +\d+ ms ago", seen, re.MULTILINE), seen
-        assert re.search(rf"^{fence} +{standby.name} +1 +ready +on", seen, re.MULTILINE)
+        assert len(seen.splitlines()) <= 24
+        assert all(len(line) <= 80 for line in seen.splitlines())
+        assert f"watching {active.name}" in seen
         assert "STALE" not in seen
         done = Agent(active).call("switchover")
         assert done.returncode == 0, done.stderr
