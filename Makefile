@@ -6,7 +6,7 @@ SCENARIO ?= freeze
 SEEDS ?= 20000
 RUNS ?= 20
 # Tests wait much more than they compute.
-JOBS ?= 3
+JOBS ?= 2
 MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1

@@ -198,7 +198,8 @@ def debian(folder: Path) -> Iterator[Debian]:
     for target in ("sysinit.target", "basic.target"):
         (units / target).write_text("[Unit]\nDefaultDependencies=no\n")
     # Where the package lays its units; nothing else of the machine's is seen.
-    for name in ("haagent.service", "haagent-observer.service"):
+    names = ("haagent.service", "haagent-observer.service", "haagent-drill.service")
+    for name in (*names, "haagent-drill.timer"):
         (units / name).symlink_to(f"/usr/lib/systemd/system/{name}")
     with booted(units) as pid1:
         yield Debian(pid1)
