@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def call(*words: str) -> None:
     subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
 
+async def killed(settings: PostgresSettings) -> None:
+    """Nothing of the server runs any more; its file may tell of one that was killed before."""
+    server = Server(settings)
+    await server.kill()
+    server.close()
+
+
 @pytest.fixture(scope="session")
 def made() -> Iterator[PostgresSettings]:
     """A server's data, made once; it does not run."""
@@ -55,12 +63,11 @@ def made() -> Iterator[PostgresSettings]:
         file.write("max_connections = 5\nsuperuser_reserved_connections = 2\nmax_wal_senders = 1\n")
     layout = Layout(PROGRAMS, data, data / "postgresql.conf", folder / "log", folder)
     ours, theirs = ip_address("127.0.0.1"), ip_address("127.0.0.2")
+    settings = PostgresSettings("db", "alpha", "beta", layout, ours, theirs, port)
     try:
-        yield PostgresSettings("db", "alpha", "beta", layout, ours, theirs, port)
+        yield settings
     finally:
-        leader = postmaster(data)
-        if leader is not None:
-            os.kill(leader, signal.SIGKILL)
+        asyncio.run(killed(settings))
         shutil.rmtree(folder)
 
 
@@ -92,7 +99,8 @@ def frozen(settings: PostgresSettings) -> Iterator[None]:
         os.kill(pid, signal.SIGSTOP)
     yield
     for pid in asyncio.run(Server(settings).processes()):
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # a test may have ended it
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_peer_authentication_and_nothing_else_changes(sql: Sql) -> None:
