@@ -204,7 +204,8 @@ class PowerSwitch:
                 self._lying = True
                 return "done"
             case Fault.OFF_LATE:
-                if self._machine.is_on:
+                # An order that is repeated changes nothing of the one under way.
+                if self._machine.is_on and not self._is_late():
                     self._late = threading.Timer(
                         self.behaviour.seconds, self.switch, kwargs={"on": False}
                     )
@@ -214,6 +215,9 @@ class PowerSwitch:
             case Fault.NONE | Fault.SLOW:
                 self.switch(on=False)
                 return "done"
+
+    def _is_late(self) -> bool:
+        return self._late.is_alive() and not self._late.finished.is_set()
 
     def _tell(self, what: str, **details: object) -> None:
         self._record.add({"what": what, "node": self._machine.name, **details})
