@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from haagent.cli.feed import Feed, Happened
-from haagent.cli.render import answer, witnesses
+from haagent.cli.render import answer, fence, witnesses
 from haagent.cli.verdict import Status, inactive, part, rows
 from haagent.cli.words import BAD, WARN, ago, milliseconds, span, state, table_of, text
 
@@ -48,7 +48,7 @@ def body(feed: Feed) -> RenderableType:
         _nodes(status),
         _groups(status),
         _links(status, feed),
-        _fence(status),
+        fence(status),
         witnesses(status),
     )
     parts: list[RenderableType] = [table for table in tables if table.row_count]
@@ -128,21 +128,5 @@ def _links(status: Status, feed: Feed) -> Table:
             text("?" if loss is None else f"{loss:.1%}", BAD if loss else ""),
             ago(link.get("heard_ms_ago")),
             text(link.get("detail") or ""),
-        )
-    return table
-
-
-def _fence(status: Status) -> Table:
-    table = table_of("FENCE", "CUTS", "LEVEL", "STATE", "POWER", "CHECKED", "")
-    for device in rows(status, "fence"):
-        checked = device.get("checked_s_ago")
-        table.add_row(
-            text(device.get("device")),
-            text(device.get("node")),
-            text(device.get("level")),
-            state("ready" if device.get("ready") else "not ready"),
-            text(device.get("power")),
-            "never" if checked is None else f"{span(checked)} ago",
-            text(device.get("detail") or ""),
         )
     return table

@@ -51,7 +51,7 @@ def status_view(status: Status) -> RenderableType:
         "groups": _groups(status),
         "resources": _resources(status),
         "links": _links(status),
-        "fence": _fence(status),
+        "fence": fence(status),
         "witnesses": witnesses(status),
     }
     parts += [Padding(view, (1, 0, 0, 0)) for view in sections.values() if view.row_count]
@@ -198,7 +198,8 @@ def _links(status: Status) -> Table:
     return table
 
 
-def _fence(status: Status) -> Table:
+def fence(status: Status) -> Table:
+    """One line for each device."""
     table = table_of("FENCE", "CUTS", "LEVEL", "STATE", "POWER", "CHECKED", "")
     for device in rows(status, "fence"):
         checked = device.get("checked_s_ago")
