@@ -90,18 +90,10 @@ def webhook(value: object) -> str:
     """Where a notice is posted: under TLS, or to a relay on this very machine."""
     text = forms.text(value)
     wanted = 'such as "https://alerts.example.org/hook"'
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"not a URL; {wanted}")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ValueError(f"not a URL; {wanted}") from None
-    if parts.scheme not in DEFAULT_PORTS or not host or parts.fragment or port == 0:
-        raise ValueError(f"not a URL of https; {wanted}")
+    parts = _http(text, "https", wanted)
     if parts.username is not None:
         raise ValueError("has a user in it; use authorization_file")
-    if parts.scheme == "http" and host not in LOCAL_HOSTS:
+    if parts.scheme == "http" and parts.hostname not in LOCAL_HOSTS:
         raise ValueError(f"would go unprotected; https, {wanted}")
     return text
 
@@ -153,25 +145,37 @@ def url(value: object) -> Url:
     """What an HTTP probe asks for: an address in the place of the host name."""
     text = forms.text(value)
     wanted = 'such as "http://192.0.2.10/health"'
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"not a URL; {wanted}")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ValueError(f"not a URL; {wanted}") from None
-    if parts.scheme not in DEFAULT_PORTS or not host or parts.fragment or port == 0:
-        raise ValueError(f"not a URL of http or https; {wanted}")
+    parts = _http(text, "http or https", wanted)
     if parts.username is not None:
         raise ValueError(f"has a user in it, which no probe sends; {wanted}")
     try:
-        address = str(forms.address_of_one(host))
+        address = str(forms.address_of_one(parts.hostname))
     except ValueError:
         raise ValueError(
             "has no IP address in it; put the address here, and the name into host or server_name"
         ) from None
     tls = parts.scheme == "https"
-    return Url(tls, address, port or DEFAULT_PORTS[parts.scheme], _target(parts))
+    return Url(tls, address, parts.port or DEFAULT_PORTS[parts.scheme], _target(parts))
+
+
+def _http(text: str, schemes: str, wanted: str) -> SplitResult:
+    """The parts of a URL that has a host, and no port that is none.
+
+    Args:
+        text: The URL.
+        schemes: What it may begin with, as the operator is told.
+        wanted: An example.
+    """
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"not a URL; {wanted}")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"not a URL; {wanted}") from None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.fragment or port == 0:
+        raise ValueError(f"not a URL of {schemes}; {wanted}")
+    return parts
 
 
 def endpoints(value: object) -> tuple[Url, ...]:
