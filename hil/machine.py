@@ -32,6 +32,8 @@ mount --bind {boot_id} /proc/sys/kernel/random/boot_id
 if [ -e /sys/class/dmi/id/product_uuid ]; then
   mount --bind {product_uuid} /sys/class/dmi/id/product_uuid
 fi
+# Shared memory goes with the power, too.
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/disk
 mount --bind {disk} /run/disk
@@ -125,7 +127,7 @@ class Machine:
                 )
             ),
         )
-        namespaces = ["--net", "--pid", "--mount", "--fork", "--kill-child"]
+        namespaces = ["--net", "--pid", "--mount", "--ipc", "--fork", "--kill-child"]
         self._init = ReportingProcess(
             ["unshare", *namespaces, "sh", "-ec", script],
             self._directory / "init.jsonl",
@@ -206,7 +208,7 @@ class Machine:
     def inside(self) -> list[str]:
         """Prefix that runs a command in the machine."""
         # Its root as well: the lab itself may run in a chroot.
-        namespaces = ["--net", "--pid", "--mount", "--root", "--wd"]
+        namespaces = ["--net", "--pid", "--mount", "--ipc", "--root", "--wd"]
         return ["nsenter", f"--target={self.pid}", *namespaces]
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -76,7 +76,7 @@ def two() -> Iterator[Two]:
         yield pair
     finally:
         for settings in both:
-            asyncio.run(Server(settings).kill())
+            asyncio.run(Server(settings).stop(settings.times.stop_s))
         shutil.rmtree(folder)
 
 
