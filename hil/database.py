@@ -11,6 +11,8 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -195,6 +197,17 @@ def _resources(status: dict[str, object]) -> list[dict[str, str]]:
 
 def _become() -> tuple[str, ...]:
     return ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
+
+
+@contextmanager
+def writing(lab: Lab) -> Iterator[Writer]:
+    """Somebody who writes all the time, and whose first row was acknowledged."""
+    writer = Writer(lab)
+    try:
+        writer.wait_acked()
+        yield writer
+    finally:
+        writer.close()
 
 
 class Writer:

@@ -94,11 +94,11 @@ def test_two_holders(lab: Lab, roles: Roles) -> None:
 def test_second_fault(lab: Lab, roles: Roles) -> None:
     """An alarm that is not the drill's: here, somebody switches takeovers off."""
     active, standby = roles
-    with stopped(lab, standby, "a second fault: maintenance"):
+    with stopped(lab, standby, "a second fault: maintenance") as drill:
         Agent(active).ask("maintenance", on=True)
         try:
             Agent(standby).wait(lambda s: s["maintenance"], 10, "maintenance")
-            time.sleep(0.5)  # for the drill to see it too, which nobody tells
+            drill.wait_said("STOP: a second fault")
         finally:
             Agent(active).ask("maintenance", on=False)
 

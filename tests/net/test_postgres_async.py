@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from hil.agent import Agent, role
-from hil.database import GROUP, LIMIT_S, Writer, ask, leader, options, streams
+from hil.database import GROUP, LIMIT_S, Writer, ask, leader, options, streams, writing
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.proof import held_alone, taken_over
@@ -27,12 +27,8 @@ Roles = tuple[Machine, Machine]
 def writer(lab: Lab, roles: Roles) -> Iterator[Writer]:
     """Somebody who writes all the time, to a pair whose standby receives."""
     streams(lab, roles[1])
-    writing = Writer(lab)
-    try:
-        writing.wait_acked()
-        yield writing
-    finally:
-        writing.close()
+    with writing(lab) as somebody:
+        yield somebody
 
 
 def test_only_the_holder_takes_writes(lab: Lab, roles: Roles) -> None:

@@ -22,6 +22,7 @@ from hil.database import (
     options,
     part,
     streams,
+    writing,
 )
 from hil.lab import Lab
 from hil.machine import Machine
@@ -37,12 +38,8 @@ SECOND_NS = 1_000_000_000
 def writer(lab: Lab, roles: Roles) -> Iterator[Writer]:
     """Somebody who writes all the time, to a pair that is in sync."""
     in_sync(lab, roles[0])
-    writing = Writer(lab)
-    try:
-        writing.wait_acked()
-        yield writing
-    finally:
-        writing.close()
+    with writing(lab) as somebody:
+        yield somebody
 
 
 def kept(writer: Writer, machine: Machine) -> None:
