@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import queue
 import shlex
+import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from hil.processes import with_words
 from hil.record import Record
 
 # A stale answer (the script before was killed) is passed over by the process id in it.
@@ -148,6 +151,13 @@ class PowerSwitch:
             self._late.join()
         self._orders.close()
         os.close(self._answers)
+        # Whoever asked last waits for an answer, also when the BMC that ran it is gone.
+        everything = (
+            int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()
+        )
+        for pid in with_words(everything, str(self.script)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _serve(self) -> None:
         buffer = b""

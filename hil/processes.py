@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -102,6 +102,19 @@ def _share_niceness(pid: int) -> None:
     """
     with suppress(OSError):  # a kernel without that, or it has ended
         Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
+
+
+def with_words(pids: Iterable[int], words: str) -> list[int]:
+    """Those of these processes that have the words in their command line."""
+    found = []
+    for pid in pids:
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except OSError:
+            continue  # it has just ended
+        if words in line:
+            found.append(pid)
+    return found
 
 
 def end(process: subprocess.Popen[str]) -> None:

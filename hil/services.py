@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hil.processes import run
+from hil.processes import run, with_words
 from hil.record import Entry, Record
 
 if TYPE_CHECKING:
@@ -207,12 +207,4 @@ class Services:
 
 def _running(machine: Machine, words: str) -> list[int]:
     """Processes of a machine with these words in their command line, as numbered outside."""
-    found = []
-    for pid in machine.processes():
-        try:
-            line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-        except OSError:
-            continue  # it has just ended
-        if words in line:
-            found.append(pid)
-    return found
+    return with_words(machine.processes(), words)
