@@ -161,7 +161,10 @@ class Debian:
 
     @contextmanager
     def address_changes(self, folder: Path) -> Iterator[list[str]]:
-        """The kernel's own account of every address that came or went meanwhile."""
+        """The kernel's own account of every address that came or went meanwhile.
+
+        Not those that a card gives itself, seconds after it went up.
+        """
         account = folder / "addresses"
         with account.open("w") as file:
             process = subprocess.Popen(
@@ -174,7 +177,7 @@ class Debian:
             yield seen
             self._mark(account)
             lines = account.read_text().splitlines()[begin:]
-            seen += [line for line in lines if MARK not in line]
+            seen += [line for line in lines if MARK not in line and " scope link " not in line]
         finally:
             process.kill()
             process.wait()

@@ -149,7 +149,8 @@ def test_hedge_after(haagent: Path, tmp_path: Path) -> None:
     file.write_text(f'{tables}[timing]\nhedge_after = "1m"\n')
     began_s = time.monotonic()
     assert told(haagent, parameters).returncode == 0
-    assert time.monotonic() - began_s >= 4.0
+    # Between our own 2 s and the deadline; a level gives up as soon as no order fits into its rest.
+    assert time.monotonic() - began_s >= 3.0
     file.write_text(f'{tables}[timing]\nhedge_after = "soon"\n')
     refused = told(haagent, parameters)
     assert refused.returncode == 1
