@@ -3,8 +3,17 @@
 
 from __future__ import annotations
 
-from haagent.core.phases import Active
+from haagent.core.phases import Active, Starting
 from haagent.core.state import Group
+
+
+def at_risk(group: Group) -> bool:
+    """Commits are acknowledged here that the loss of this node would lose.
+
+    That is over once the peer has them all, or can certainly not be promoted without them.
+    """
+    holds = isinstance(group.phase, Starting | Active)
+    return holds and group.sync.risk and not group.sync.stale
 
 
 def commits(group: Group) -> list[dict[str, str]]:
@@ -12,7 +21,7 @@ def commits(group: Group) -> list[dict[str, str]]:
     name, sync = group.settings.name, group.sync
     if not group.settings.sync or not isinstance(group.phase, Active) or sync.given:
         return []
-    if sync.risk:
+    if at_risk(group):
         text = f"{name}: commits go on alone, and the peer could be promoted without them"
         return [{"code": f"sync_risk_{name}", "text": text}]
     what = "wait for the peer" if sync.asked else "go on without the peer"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each failover and hand-over with the time of its phases, read off the core's own steps."""
+"""Each failover and hand-over with the time of its phases, read off the core's own steps.
+
+Also each time that commits went on without proof that the peer cannot be promoted.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from haagent.commits import at_risk
 from haagent.core.effects import Fence, PowerOn
 from haagent.core.events import Event, FenceFinished, PowerOnFinished
 from haagent.core.phases import (
@@ -29,6 +33,8 @@ from haagent.core.phases import (
 from haagent.core.reasons import Reason
 from haagent.core.state import Group, State, Step
 
+COMMITS = "commits"
+"""Not a takeover: they went on alone by `sync_policy` though the peer could have been promoted."""
 HEARD_AGAIN = "peer_heard"
 """Not a gate: the peer spoke while it was being fenced."""
 KEPT_MAX = 200
@@ -73,6 +79,8 @@ class History:
         self._stories: dict[int, Story] = {}
         self._open: list[tuple[Story, dict[str, object]]] = []
         """Finished takeovers whose peer has not come back yet."""
+        self._risks: dict[int, tuple[Story, dict[str, object]]] = {}
+        """Groups whose commits go on at a risk."""
 
     def observe(self, before: State, event: Event, step: Step, now_ns: int) -> bool:
         """Take one step in.
@@ -87,6 +95,9 @@ class History:
             was = before.groups[index].phase
             if type(was) is not type(group.phase) or isinstance(event, FenceFinished):
                 changed |= self._observe_group(index, before, step.state, now_ns)
+            if at_risk(group) != (index in self._risks):
+                self._observe_risk(index, group, now_ns)
+                changed = True
         return self._observe_aftermath(before, event, step, now_ns) or changed
 
     def note(self, index: int, name: str, at_ns: int) -> None:
@@ -171,6 +182,19 @@ class History:
             case _:
                 pass
         return False
+
+    def _observe_risk(self, index: int, group: Group, now_ns: int) -> None:
+        """Commits go on alone unproved, or that is over: then its record says how long it was."""
+        if index in self._risks:
+            story, record = self._risks.pop(index)
+            story.mark("over", now_ns)
+            record.update(_times(story))
+            return
+        marks = {"commits_wait": group.sync.since_ns, "commits_alone": now_ns}
+        story = Story(group.settings.name, COMMITS, "sync_policy", group.held_term, marks)
+        record = self._record(story, "at_risk")
+        self.records.append(record)
+        self._risks[index] = story, record
 
     def _observe_aftermath(self, before: State, event: Event, step: Step, now_ns: int) -> bool:
         """The peer's power and return complete the records of its failover."""

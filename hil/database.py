@@ -251,7 +251,8 @@ class Writer:
         """Rows that a machine's server has of this time, and that were never sent."""
         there = rows(machine)  # first, for it goes on writing
         tried = self.tried()
-        return {number for number in there if number >= min(tried)} - tried
+        first = min(tried)
+        return {number for number in there if number >= first} - tried
 
     def gap_ms(self, after_ns: int) -> float:
         """The longest time between two acknowledgements that ended after a time."""

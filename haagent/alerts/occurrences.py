@@ -45,6 +45,9 @@ def of_record(record: Mapping[str, Any]) -> Subject:
         case "abandoned":
             detail = f"{what} of {group} to {node} was given up after {took_s:.2f} s"
             return Subject(f"{what}_abandoned", Severity.WARNING, detail)
+        case "at_risk":
+            detail = f"commits of {group} went on alone on {node} after {took_s:.2f} s, at a risk"
+            return Subject("commits_at_risk", Severity.WARNING, detail)
         case _:
             detail = f"no {what} of {group} to {node} in {took_s:.2f} s: {record['reason']}"
             return Subject(f"{what}_withheld", Severity.WARNING, detail)

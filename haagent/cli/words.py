@@ -33,6 +33,7 @@ STYLES = {
     "blocked": BAD,
     "abandoned": WARN,
     "withheld": WARN,
+    "at_risk": BAD,
 }
 
 

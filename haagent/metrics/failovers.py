@@ -64,6 +64,8 @@ class Failovers:
         self._counted = {record["id"]: len(record["phases"]) for record in records}
 
     def _count(self, record: Mapping[str, Any]) -> None:
+        if record["kind"] not in KINDS:
+            return  # No takeover.
         self.ended[record["group"], record["kind"], record["outcome"]] += 1
         if record["outcome"] == "completed":
             took_ns = round(record["total_ms"] * MS)

@@ -97,6 +97,10 @@ def groups(figures: Figures) -> Iterator[Metric]:
     rows = [((each["name"],), _healthy(figures.status, each)) for each in known]
     text = "Every resource of the group is as it should be on this node."
     yield gauge("group_healthy", text, ("group",), rows)
+    codes = {alarm["code"] for alarm in figures.status["alarms"]}
+    rows = [((each["name"],), f"sync_risk_{each['name']}" in codes) for each in known]
+    text = "Commits go on alone, and the peer could be promoted without them."
+    yield gauge("group_commits_at_risk", text, ("group",), rows)
     moves = [((name,), count) for name, count in figures.moves.items()]
     yield from limited("group_moves_in_window", "Changes of node", moves, ("group",))
     rows = [

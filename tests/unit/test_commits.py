@@ -18,6 +18,7 @@ from haagent.core.state import Group, Sync
         (Sync(asked=1), "sync_db"),
         (Sync(stale=True), "sync_db"),
         (Sync(risk=True), "sync_risk_db"),
+        (Sync(risk=True, stale=True), "sync_db"),
     ],
 )
 def test_who_must_look(sync: Sync, code: str | None) -> None:

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from core.harness import Bench, asking, promise, says
 
-from haagent.core.events import Event
+from haagent.core.events import Event, SyncRead
 from haagent.core.settings import MS, S
 from haagent.core.step import step
 from haagent.core.wire import Role
@@ -111,6 +112,32 @@ def test_a_failover_tells_what_data_it_left_behind(tmp_path: Path) -> None:
     bench.probed()
     bench.started()
     assert bench.record["data_behind"] == 60
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_commits_at_a_risk_are_recorded(tmp_path: Path, *, proved: bool) -> None:
+    """By `sync_policy`: how long they had waited, and when it was over, however that came."""
+    path = tmp_path / "history.jsonl"
+    bench = Recorded(path, me=0, sync=True, sync_wait_ns=3 * S, sync_continue=True)
+    bench.stopped()
+    bench.hear(says(Role.STANDBY))
+    bench.hear(promise(bench))
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.feed(SyncRead(0, 1, complete=False))
+    bench.watch(2 * S)
+    assert bench.record["kind"] == "start"
+    bench.watch(2 * S)
+    assert (bench.record["kind"], bench.record["outcome"]) == ("commits", "at_risk")
+    assert (bench.record["term"], bench.record["total_ms"]) == (1, 3000)
+    word = bench.beat.groups[0].word
+    if proved:
+        bench.hear(says(Role.STANDBY, term=1, seen=word, complete=False))
+    else:
+        bench.feed(SyncRead(0, 2, complete=True))
+    assert list(bench.record["marks_ns"]) == ["commits_wait", "commits_alone", "over"]
+    assert [record["kind"] for record in bench.history.records] == ["start", "commits"]
 
 
 def test_a_refused_takeover_is_recorded(tmp_path: Path) -> None:

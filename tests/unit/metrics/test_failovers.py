@@ -51,6 +51,15 @@ def test_what_earlier_agents_did_is_not_counted_again() -> None:
     assert seen(failovers, "suspect") == (0, 0.0), "only failovers have phases of a silence"
 
 
+def test_what_is_no_takeover_is_not_counted() -> None:
+    """A risk that was taken stands in the history, and has a metric of its own."""
+    failovers = Failovers(["web"], [])
+    before = dict(failovers.ended)
+    failovers.take([record(1, kind="commits", outcome="at_risk")])
+    assert failovers.ended == before
+    assert seen(failovers, "suspect") == (0, 0.0)
+
+
 def test_an_abandoned_takeover_has_no_duration() -> None:
     """It is counted as what it is."""
     failovers = Failovers(["web"], [])

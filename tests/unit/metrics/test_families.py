@@ -9,6 +9,8 @@ from typing import Any
 from core.harness import active, standby
 from status_bench import DEAD, settled
 
+from haagent.core.events import SyncRead
+from haagent.core.settings import S
 from haagent.resources import Condition, Reading
 from hil.scrape import sample, series
 from metrics.figures_bench import figures, text
@@ -85,6 +87,18 @@ def test_a_bad_day() -> None:
     assert sample(known, "fence_device_finding", **labels) == 1
     assert sample(known, "resource_state", group="web", resource="db", state="failed") == 1
     assert sample(known, "group_healthy", group="web") == 0
+
+
+def test_commits_at_a_risk() -> None:
+    """A holder whose commits go on alone without proof has a series of its own for it."""
+    bench = active(sync=True, sync_wait_ns=3 * S, sync_continue=True)
+    known = series(text(figures(settled(bench))))
+    assert sample(known, "group_commits_at_risk", group="web") == 0
+    bench.feed(SyncRead(0, 1, complete=False))
+    bench.watch(4 * S)
+    known = series(text(figures(bench)))
+    assert sample(known, "group_commits_at_risk", group="web") == 1
+    assert sample(known, "alarm", code="sync_risk_web") == 1
 
 
 def test_failovers() -> None:

@@ -42,6 +42,7 @@ FIRES: Mapping[str, tuple[Series, int]] = {
         {"haagent_fences_in_window": "3x2000", "haagent_fences_in_window_limit": "3x2000"},
         1,
     ),
+    "HaagentCommitsAtRisk": ({'haagent_group_commits_at_risk{group="web"}': "1x2000"}, 1),
     "HaagentFailover": (
         {'haagent_takeovers_total{kind="failover",outcome="completed",group="web"}': ONCE},
         3,
@@ -106,6 +107,7 @@ QUIET: Series = {
     'haagent_fence_attempts_total{outcome="confirmed_off"}': ONCE,
     "haagent_fences_in_window": "2x2000",
     "haagent_fences_in_window_limit": "3x2000",
+    'haagent_group_commits_at_risk{group="web"}': "0x2000",
     'haagent_takeovers_total{kind="failover",outcome="completed"}': "1x2000",
     'haagent_takeovers_total{kind="switchover",outcome="completed"}': "0+1x2000",
     'haagent_fence_device_ready{device="a"}': "1x20 0x10 1x1970",
