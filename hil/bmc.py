@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-START_LIMIT_S = 5.0
+START_LIMIT_S = 20.0
 """ipmi_sim opens its port within 0.1 s on an idle machine; the rest is for a busy one."""
 STOP_LIMIT_S = 2.0
 _POLL_S = 0.005

@@ -18,7 +18,7 @@ from hil.network import Network, Port
 from hil.processes import module, run
 from hil.record import ReportingProcess
 
-BOOT_LIMIT_S = 10.0
+BOOT_LIMIT_S = 30.0
 """From power on to a running service; takes 0.2 s on an idle machine."""
 FREEZE_ROUNDS = 10
 

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-START_LIMIT_S = 5.0
+START_LIMIT_S = 20.0
 """It takes milliseconds; the rest is for a busy machine."""
 _POLL_S = 0.01
 _MACHINE = """\

@@ -19,7 +19,6 @@ from hil.record import NotSeenError
 from hil.watch import forget_failures, ready
 
 HERE = Path(__file__).parent
-TEST_LIMIT_S = 120
 EVENTS_SHOWN = 60
 SHARED = Options(
     # As many failovers as there are tests; the bound (S10) has its own test.
@@ -33,7 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.net)
-            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
 
 
 FAILED = pytest.StashKey[bool]()

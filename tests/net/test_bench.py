@@ -29,7 +29,7 @@ while True:
     time.sleep(0.1)
 """
 """Instead of an agent: claims the address at once, whoever else has it."""
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ CASES = [
 ]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "step", "victim"), CASES)
 def test_killed_in_the_act(lab: Lab, roles: Roles, kind: str, step: str, victim: str) -> None:
     """SIGKILL of the drill, of the agent that carries the fault, of both: nothing is left."""

@@ -19,7 +19,7 @@ from hil.watch import TAKEOVER_LIMIT_S, orders, ready
 Roles = tuple[Machine, Machine]
 ON_ITS_WAY_NS = 200_000_000
 """What had been sent when the power went."""
-UNPROVED_LIMIT_S = 30.0
+UNPROVED_LIMIT_S = 60.0
 """Until a fence with a deadline of 8 s is given up and told."""
 
 

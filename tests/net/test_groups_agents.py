@@ -17,7 +17,7 @@ from hil.proof import held_alone
 from hil.watch import TAKEOVER_LIMIT_S, orders
 
 OPTIONS = BOTH
-MOVE_LIMIT_S = 30.0
+MOVE_LIMIT_S = 90.0
 """OCF agents are shell scripts, and nginx's sleeps a second in each stop."""
 MOUNT = "/run/data"
 FILL = (

@@ -18,7 +18,7 @@ from hil.services import FAIL
 from hil.watch import TAKEOVER_LIMIT_S, orders, power_entry, wait_powered
 
 OPTIONS = BOTH
-MOVE_LIMIT_S = 30.0
+MOVE_LIMIT_S = 90.0
 """OCF agents are shell scripts, and nginx's sleeps a second in each stop."""
 ON_ITS_WAY_NS = 200_000_000
 

@@ -24,7 +24,7 @@ CONFIG = "/run/disk/etc/haagent.toml"
 AGENT = shlex.join(module("haagent", "run", "--config", CONFIG, "--node", "NODE"))
 RUN = ("sh", "-c", f"[ -e {CONFIG} ] || exec sleep infinity; exec {AGENT}")
 """As its unit, which is not enabled yet: something to be replaced by the agent."""
-LIMIT_S = 30
+LIMIT_S = 90
 """For the next question; discovery and the doctor take seconds on a busy machine."""
 
 

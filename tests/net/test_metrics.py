@@ -22,7 +22,7 @@ from hil.scrape import PORT, Series, sample, scrape, series
 from hil.watch import orders, wait_standby
 
 Roles = tuple[Machine, Machine]
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 ALERTS = "/run/disk/alerts"
 DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
 OPTIONS = Options(

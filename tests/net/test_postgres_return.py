@@ -7,8 +7,6 @@ import shutil
 import time
 from typing import Any
 
-import pytest
-
 from hil.agent import Agent, group
 from hil.database import GROUP, LIMIT_S, PLACE, Writer, ask, options, part, rows, streams
 from hil.lab import Lab
@@ -75,7 +73,6 @@ def test_lost_data_is_copied_anew(lab: Lab, roles: Roles) -> None:
     assert lost_ns < time.monotonic_ns()
 
 
-@pytest.mark.timeout(300)
 def test_a_copy_that_was_broken_off_is_not_served(lab: Lab, roles: Roles) -> None:
     """The node dies in the middle of a copy: what is there is no data, and is copied once more."""
     active, standby = roles

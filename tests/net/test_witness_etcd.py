@@ -24,7 +24,7 @@ from .witness_bench import etcd_beside, key, tables
 
 Build = Callable[[Options], Lab]
 TIMING: dict[str, str | int] = {"fence_retry": "1s"}
-NOTICED_LIMIT_S = 30.0
+NOTICED_LIMIT_S = 60.0
 """A lost witness is noticed at the next look, every 5 s."""
 GAP_MS_MAX = 3000.0
 STEP_S = 0.1
