@@ -92,7 +92,10 @@ class Agent:
         history = self._onlookers.history
         self._edges = Edges(configuration, self._netlink, durable, self._take, history.note)
         me, newest = self._incarnation, self._newest
-        self._drills = Station(configuration, me, self._links, newest, self._told, self._write)
+        witnesses = self._edges.panel.look_now
+        self._drills = Station(
+            configuration, me, self._links, newest, self._told, witnesses, self._write
+        )
         self._report = Report(
             configuration,
             newest,

@@ -18,7 +18,7 @@ from hil.agent import Agent
 from hil.groups import WEB
 from hil.network import VIP
 from hil.node_init import SERVICE_PORT
-from hil.pair import Options
+from hil.pair import CLIENT, Options
 from hil.processes import end, module, spawn
 from hil.record import NotSeenError
 from hil.watch import ready
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hil.lab import Lab
     from hil.machine import Machine
 
+WITNESS, WITNESS_ADDRESS = "client", CLIENT[0].addresses[0].partition("/")[0]
 SAID_LIMIT_S = 60.0
 FAULTLESS_LIMIT_S = 90.0
 """For an agent that was killed to be back, and a drill that was killed to be forgotten (15 s)."""
@@ -42,6 +43,12 @@ max_moves = 100
 address = "{VIP}/24"
 """,
     drill='stable_for = "0s"\nrest = "0s"\ncrash = "freeze"\nreturn_budget = "60s"',
+    more=f"""
+[[witness]]
+kind = "reference"
+name = "{WITNESS}"
+address = "{WITNESS_ADDRESS}"
+""",
 )
 """A pair that may be drilled as often as there are tests."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -20,8 +20,12 @@ from haagent.drill.archive import Archive, Entry, last_proofs
 from haagent.drill.due import Practice
 from haagent.drill.faults import Faults
 from haagent.errors import EdgeError
+from haagent.witness import WitnessState
 
-ORDERS = ("status", "begin", "end", "silence", "freeze", "kill", "crash", "lift", "share", "store")
+ORDERS = (
+    *("status", "witnesses", "begin", "end", "share", "store"),
+    *("silence", "freeze", "kill", "crash", "lift"),
+)
 LETTER_S = 3.0
 """What a question to the peer may take; on a good link it is a millisecond or two."""
 SESSION_S = 15.0
@@ -61,6 +65,8 @@ class Desk:
     practice: Practice
     status: Callable[[], Mapping[str, object]]
     """Makes this node's."""
+    witnesses: Callable[[], Awaitable[list[WitnessState]]]
+    """Asks them, from here."""
     write: Callable[[Callable[[], None]], Awaitable[None]]
     """Runs what touches the disk beside the loop."""
     _session: Session | None = field(default=None, init=False)
@@ -101,6 +107,8 @@ class Desk:
         match request:
             case {"what": "status"}:
                 return _done(data=self.status())
+            case {"what": "witnesses"}:
+                return _done(data=[asdict(one) for one in await self.witnesses()])
             case {"what": "begin", "id": str(identity)}:
                 running = self._running()
                 if running is not None and running.id != identity:

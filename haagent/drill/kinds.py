@@ -60,7 +60,8 @@ class Plan:
 PLANS = {
     Kind.CHECK: Plan(
         Where.ANY,
-        "log in to every fence device, read its power and ask whose it is; compare the two nodes",
+        "log in to every fence device, read its power and ask whose it is; ask every witness from"
+        " both nodes; compare the two nodes",
         "a takeover would work in both directions",
     ),
     Kind.SWITCHOVER: Plan(

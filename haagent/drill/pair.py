@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,6 +59,14 @@ class Pair:
         except EdgeError:
             return None
         return data if isinstance(data, dict) else None
+
+    async def witnesses(self, node: str) -> Sequence[Status] | None:
+        """What the witnesses say to an agent that asks them now; None if it does not answer."""
+        try:
+            data = await self.order("witnesses", node)
+        except EdgeError:
+            return None
+        return data if isinstance(data, list) else None
 
 
 def roles(status: Status | None, key: str = "role") -> dict[str, str]:

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,8 @@ class Found:
     """Earlier drills."""
     now: datetime
     """Local time."""
+    witnesses: Mapping[str, Sequence[Status] | None] = field(default_factory=dict)
+    """By node: what each witness said when that node asked it a moment ago."""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -68,7 +70,8 @@ def checklist(found: Found) -> list[Item]:
     if found.here is None or found.there is None:
         return items
     items += [_equal(found), _place(found), _orders(found), _stable(found), _takeover(found)]
-    items += [_links(found), _fence(found), _data(found), _resources(found), _quiet(found)]
+    items += [_links(found), _fence(found), _witness(found), _data(found)]
+    items += [_resources(found), _quiet(found)]
     if found.kind.plan.power:
         items.append(_fences_left(found))
     if found.kind is not Kind.CHECK:
@@ -177,6 +180,19 @@ def _fence(found: Found) -> Item:
     return _item("fence", f"{devices} devices ready, in both directions", faults)
 
 
+def _witness(found: Found) -> Item:
+    """Each one, also one that is left out of the count: a drill is no bad day."""
+    plans, faults = found.configuration.witnesses, []
+    for name in found.names:
+        said = {one.get("name"): one for one in found.witnesses.get(name) or ()}
+        for plan in plans:
+            answer = said.get(plan.name, {"detail": f"{name} could not ask it"})
+            if answer.get("word") != "yes":
+                faults.append(f"{name}, {plan.name}: {answer.get('detail')}")
+    good = f"{len(plans)} asked from both nodes, all are there" if plans else "none is configured"
+    return _item("witness", good, faults)
+
+
 def _data(found: Found) -> Item:
     assert found.here is not None
     assert found.there is not None
@@ -187,7 +203,10 @@ def _data(found: Found) -> Item:
         name = str(group["name"])
         mine, other = group["position"], theirs.get(name, {}).get("position")
         allowed = settings[name].max_lag if name in settings else None
-        if mine is None or other is None:
+        silent = [n for n, at in zip(found.names, (mine, other), strict=True) if at is None]
+        if silent:
+            lags += [f"{name} of {node} tells no position" for node in silent]
+            faults += lags[-len(silent) :] if allowed is not None else []
             continue
         lags.append(f"{name} {abs(mine - other)} behind")
         if allowed is not None and abs(mine - other) > allowed:

@@ -107,7 +107,8 @@ class Drill:
         here, there = await both.status(both.me), await both.status(both.peer)
         now = datetime.now().astimezone()
         entries = archive.entries()
-        found = Found(self.configuration, self.wish.kind, here, there, entries, now)
+        witnesses = {node: await both.witnesses(node) for node in (both.me, both.peer)}
+        found = Found(self.configuration, self.wish.kind, here, there, entries, now, witnesses)
         items = preconditions.checklist(found)
         for item in items:
             self.say(item.line)

@@ -16,6 +16,7 @@ from haagent.drill.faults import Faults
 from haagent.links.letters import MAGIC, Seal
 from haagent.links.linkset import LinkSet
 from haagent.links.post import Post
+from haagent.witness import WitnessState
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Station:
     """Gives the agent's newest one."""
     status: Callable[[], Mapping[str, object]]
     """Makes this node's."""
+    witnesses: Callable[[], Awaitable[list[WitnessState]]]
+    """Asks them."""
     write: Callable[[Callable[[], None]], Awaitable[None]]
     """Runs what touches the disk beside the loop."""
     _faults: Faults = field(init=False)
@@ -49,6 +52,7 @@ class Station:
             Archive(configuration.state_dir),
             configuration.drill.practice,
             self.status,
+            self.witnesses,
             self.write,
         )
         answer, seal = self._desk.answer_peer, _seal(configuration)

@@ -52,6 +52,8 @@ class Panel:
         self._claimed = False
         self._held: dict[int, int] = {}
         self._news = asyncio.Event()
+        self._curious: list[asyncio.Future[None]] = []
+        """Who waits for the end of a round that has not begun yet."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._claiming = asyncio.Lock()
 
@@ -81,6 +83,15 @@ class Panel:
             for seat in self.seats
             for vote in (self.votes.get(seat.name),)
         ]
+
+    async def look_now(self) -> list[WitnessState]:
+        """What each says to a question that is asked after this call, in the round of all day."""
+        if self.seats:
+            answered = asyncio.get_running_loop().create_future()
+            self._curious.append(answered)
+            self._news.set()
+            await answered
+        return self.states()
 
     async def close(self) -> None:
         """Give back what was given, as far as that is quick, and ask no more."""
@@ -157,7 +168,11 @@ class Panel:
     async def _look_after(self) -> None:
         while True:
             self._news.clear()
+            curious, self._curious = self._curious, []
             self._count(await self._ask(lambda witness: witness.look(self._held)))
+            for answered in curious:
+                if not answered.done():
+                    answered.set_result(None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._news.wait()

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from hil.agent import Agent
-from hil.drills import DRILLS, RunningDrill, drilled, faultless
+from hil.drills import DRILLS, WITNESS, WITNESS_ADDRESS, RunningDrill, drilled, faultless
 from hil.lab import Lab
 from hil.machine import Machine
-from hil.namespaces import ip
+from hil.namespaces import ip, nft
 from hil.pair import bmc_address
 from hil.power import Behaviour, Fault
 from hil.watch import READY_LIMIT_S, orders, ready
@@ -19,6 +19,10 @@ from hil.watch import READY_LIMIT_S, orders, ready
 Roles = tuple[Machine, Machine]
 OPTIONS = DRILLS
 pytestmark = pytest.mark.usefixtures("fit_pair")
+UNHEARD = (
+    "table inet unheard { chain output { type filter hook output priority 0; "
+    f"ip daddr {WITNESS_ADDRESS} icmp type echo-request drop; }}; }}\n"
+)
 
 
 @pytest.mark.parametrize("fault", [Fault.ACK_ONLY, Fault.REFUSE], ids=["does nothing", "refuses"])
@@ -63,6 +67,19 @@ def test_dead_fence_device_is_found_by_a_check(lab: Lab, roles: Roles) -> None:
         assert record["verdict"] == "failed"
         assert f"fence: {active.name}, {standby.name}-bmc" in record["reason"]
     lab.network.heal()
+
+
+def test_witness_that_one_node_does_not_reach_is_found_by_a_check(lab: Lab, roles: Roles) -> None:
+    """Each node asks it anew when a check is run, from whichever node that is."""
+    active, standby = roles
+    nft(active.pid, UNHEARD)
+    try:
+        for machine in (standby, active):
+            record = drilled(lab, machine, "check")
+            assert record["verdict"] == "failed"
+            assert f"witness: {active.name}, {WITNESS}: no answer" in record["reason"]
+    finally:
+        nft(active.pid, "delete table inet unheard\n")
 
 
 def _number(machine: Machine) -> int:

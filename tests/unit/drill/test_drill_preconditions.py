@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from haagent.drill.archive import Entry, Verdict
 from haagent.drill.due import Blackout
 from haagent.drill.kinds import LEVELS, Kind, Where
 from haagent.drill.preconditions import SOFT, Found, checklist, refused
+from haagent.witness.settings import ReferenceSettings, WitnessPlan
 
 NOW = datetime(2026, 11, 26, 14, 30).astimezone()
 Status = dict[str, Any]
@@ -143,6 +145,52 @@ def test_old_data_is_found(tmp_path: Path) -> None:
     assert kept_away(found) == set()
     assert kept_away(replace(found, configuration=_with_lag(found.configuration, 49))) == {"data"}
     assert kept_away(replace(found, configuration=_with_lag(found.configuration, 50))) == set()
+
+
+@pytest.mark.parametrize("side", ["here", "there"])
+def test_unknown_position_is_found(tmp_path: Path, side: str) -> None:
+    """A server that tells no position where max_lag asks for one; elsewhere it is only told."""
+    found = ground(tmp_path, Kind.CHECK)
+    getattr(found, side)["groups"][0]["position"] = None
+    (item,) = [one for one in checklist(found) if one.code == "data"]
+    node = "alpha" if side == "here" else "beta"
+    assert (item.ok, item.text.endswith(f"of {node} tells no position")) == (True, True)
+    assert kept_away(replace(found, configuration=_with_lag(found.configuration, 50))) == {"data"}
+
+
+WITNESSES = {"etcd": "yes", "gateway": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (WITNESSES, ""),
+        (WITNESSES | {"gateway": "silent"}, "beta, gateway: said silent"),
+        (WITNESSES | {"etcd": "no"}, "beta, etcd: said no"),
+        ({"etcd": "yes"}, "beta, gateway: beta could not ask it"),
+        (None, "beta, etcd: beta could not ask it; beta, gateway: beta could not ask it"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.PARTITION])
+def test_witness_is_asked_from_both_nodes(
+    tmp_path: Path, kind: Kind, there: dict[str, str] | None, words: str
+) -> None:
+    """Each configured one must agree, to both: what one node hears says nothing of the other."""
+    found = ground(tmp_path, kind)
+    target = ReferenceSettings(ip_address("192.0.2.1"))
+    plans = tuple(WitnessPlan(name, target, 1.0, ignored=True) for name in WITNESSES)
+    said = {"alpha": WITNESSES, "beta": there}
+    answers = {
+        node: None
+        if words is None
+        else [{"name": n, "word": word, "detail": f"said {word}"} for n, word in words.items()]
+        for node, words in said.items()
+    }
+    configuration = replace(found.configuration, witnesses=plans)
+    asked = replace(found, configuration=configuration, witnesses=answers)
+    (item,) = [one for one in checklist(asked) if one.code == "witness"]
+    assert (item.ok, words in item.text) == (not words, True), item.text
+    assert kept_away(asked) == ({"witness"} if words else set())
 
 
 def _with_lag(configuration: Configuration, lag: int) -> Configuration:

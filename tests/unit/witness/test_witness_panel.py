@@ -197,3 +197,17 @@ async def test_ballots_are_counted_with_their_policy() -> None:
     assert await Panel([seat], second=False).claim((1,)) is Consent.UNREACHABLE
     ignoring = Panel([replace(seat, ignored=True)], second=False)
     assert await ignoring.claim((1,)) is Consent.AGREED
+
+
+@looped
+async def test_who_wants_to_know_is_told_of_a_question_that_was_asked_after() -> None:
+    """What a witness said before is no answer; nobody is asked beside the round of all day."""
+    third = Third()
+    async with panel(third) as one:
+        one.start()
+        async with asyncio.timeout(PATIENCE_S):
+            assert [state.word for state in await one.look_now()] == ["yes"]
+            third.word = Word.NO
+            assert [state.word for state in await one.look_now()] == ["no"]
+    async with panel() as none:
+        assert await none.look_now() == []
