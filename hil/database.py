@@ -61,6 +61,8 @@ GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO {REPLICATOR};
 GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO {REPLICATOR};
 GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO {REPLICATOR};
 GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO {REPLICATOR};
+CREATE ROLE drill LOGIN;
+CREATE SCHEMA drill AUTHORIZATION drill;
 CREATE TABLE ledger (number bigint PRIMARY KEY);
 """
 _TABLES = f"""

@@ -8,6 +8,7 @@ from fencing.config.problems import ABSENT, HIDDEN
 from fencing.config.shared_devices import check_devices
 from haagent.config.addresses import check_addresses
 from haagent.config.document import Document, Entry
+from haagent.config.drill_checks import check_drill
 from haagent.config.findings import Findings
 from haagent.config.group_checks import check_groups
 from haagent.config.schema import LinkTable, TimingTable
@@ -34,6 +35,7 @@ def check(document: Document, findings: Findings) -> None:
     check_witnesses(document, findings)
     check_addresses(document, findings)
     check_watching(document, findings)
+    check_drill(document, findings)
 
 
 def _check_names(document: Document, findings: Findings) -> None:

@@ -12,6 +12,7 @@ from haagent.config.schema import (
     DrillBudget,
     DrillKind,
     Hours,
+    Logins,
     Table,
     UpToQuarter,
 )
@@ -39,6 +40,7 @@ class DrillTable(Table):
     takeover_budget: DrillBudget = round(_DRILL.takeover_budget_s * _S)
     return_budget: DrillBudget = round(_DRILL.return_budget_s * _S)
     crash: Literal["kernel", "freeze"] = _DRILL.crash
+    writes: Logins = _DRILL.writes
 
 
 def drill_settings(table: DrillTable) -> DrillSettings:
@@ -59,4 +61,5 @@ def drill_settings(table: DrillTable) -> DrillSettings:
         takeover_budget_s=table.takeover_budget / _S,
         return_budget_s=table.return_budget / _S,
         crash=table.crash,
+        writes=table.writes,
     )

@@ -32,6 +32,8 @@ CONNINFO_TAKEN = frozenset(
     {"host", "hostaddr", "port", "user", "dbname", "passfile", "application_name", "options"}
 )
 """What the agent itself says in every connection to the peer."""
+WRITES_EXAMPLE = "user=drill dbname=shop passfile=/etc/haagent/drill.pass"
+WRITES_TAKEN = frozenset({"host", "hostaddr", "port", "service", "application_name"})
 ENDPOINTS_MAX = 9
 """Source: etcd's FAQ: no more than seven members; and two that take the place of others."""
 ETCD_PORT = 2379
@@ -265,14 +267,37 @@ def _passable(value: object, what: str) -> str:
 
 def conninfo(value: object) -> str:
     """Parameters of libpq, such as "sslmode=verify-full"; none that says who or where."""
+    text, names = _parameters(value, "sslmode=verify-full")
+    if taken := CONNINFO_TAKEN & names:
+        raise ValueError(f"{', '.join(sorted(taken))}: has a key of its own here")
+    return text
+
+
+def writes(value: object) -> dict[str, str]:
+    """By group: who writes into which database, as parameters of libpq; none that says where."""
+    form = f'such as {{ db = "{WRITES_EXAMPLE}" }}'
+    if not isinstance(value, dict):
+        raise ValueError(f"not a table, {form}")  # noqa: TRY004 as pydantic wants
+    return {str(group): _login(str(group), text) for group, text in value.items()}
+
+
+def _login(group: str, value: object) -> str:
+    text, names = _parameters(value, WRITES_EXAMPLE)
+    if taken := WRITES_TAKEN & names:
+        raise ValueError(f"{group}: {', '.join(sorted(taken))}: is known from the group")
+    if lacking := {"user", "dbname"} - names:
+        raise ValueError(f"{group}: {', '.join(sorted(lacking))} is missing; {WRITES_EXAMPLE!r}")
+    return text
+
+
+def _parameters(value: object, example: str) -> tuple[str, set[str]]:
+    """Parameters of libpq, and their names."""
     text = forms.text(value)
     if "password=" in text.replace(" ", ""):
         raise ValueError("has a password in it, for everybody to read; put it into passfile")
     if re.fullmatch(r"(?:[a-z_]+=(?:[^\s'\\]+|'[^'\\]*')(?:\s+|$))*", text) is None:
-        raise ValueError('not parameters of libpq; such as "sslmode=verify-full"')
-    if taken := CONNINFO_TAKEN.intersection(re.findall(r"([a-z_]+)=", text)):
-        raise ValueError(f"{', '.join(sorted(taken))}: has a key of its own here")
-    return text
+        raise ValueError(f'not parameters of libpq; such as "{example}"')
+    return text, set(re.findall(r"([a-z_]+)=", text))
 
 
 def failback(value: object) -> str | int:

@@ -7,19 +7,14 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
+from haagent.drill import steady
 from haagent.drill.archive import Verdict
 from haagent.drill.kinds import Kind
 from haagent.drill.methods import METHODS
-from haagent.drill.pair import roles
 from haagent.drill.rollback import Step, roll_back
 from haagent.drill.scene import Scene
 from haagent.drill.watch import DeviatedError, StoppedError
 from haagent.errors import EdgeError
-
-STEADY_S = 2.0
-"""How long the clients are served without a fault, before and after."""
-SERVED_S = 10.0
-"""For the first answer, and for the pair to be seen."""
 
 
 @dataclass(slots=True)
@@ -54,7 +49,7 @@ async def experiment(scene: Scene) -> Ending:
     """Run it; whatever happens on the way, the pair is put back as far as that goes."""
     watch, timeline, ending = scene.watch, scene.timeline, Ending()
     timeline.phase("before")
-    if await ending.attempt(_before(scene), "no steady state to begin with: "):
+    if await ending.attempt(steady.before(scene), "no steady state to begin with: "):
         timeline.phase("method")
         await ending.attempt(METHODS[scene.kind](scene))
         timeline.phase("rollback")
@@ -65,8 +60,10 @@ async def experiment(scene: Scene) -> Ending:
             if not step.ok:
                 ending.worse(Verdict.FAILED, step.text)
         timeline.phase("after")
-        await ending.attempt(_after(scene), "the pair did not end as it began: ")
-        _clients(scene, ending)
+        await ending.attempt(steady.after(scene), "the pair did not end as it began: ")
+        if not await ending.attempt(scene.writes.count()):
+            ending.verdict = Verdict.FAILED  # Also of a drill that was stopped: that is no excuse.
+        await ending.attempt(_clients(scene))
     else:
         # Whatever it was, it was not us: nothing was done, and nothing is to be undone.
         ending.verdict = Verdict.ABORTED
@@ -77,54 +74,8 @@ async def experiment(scene: Scene) -> Ending:
     return ending
 
 
-async def _before(scene: Scene) -> None:
-    """The clients are served, and what is now is how it should be."""
-    watch = scene.watch
-    watch.still = False
-
-    def seen() -> bool:
-        return watch.here is not None and watch.there is not None and _served(scene)
-
-    await watch.until(seen, SERVED_S, "both agents answer, every client is served")
-    watch.settle()
-    scene.began = roles(watch.here)
-    watch.still, watch.gap_budget_s = True, scene.settings.gap_budget_s
-    await watch.quiet(STEADY_S)
-
-
-async def _after(scene: Scene) -> None:
-    """The same again, with the roles of the beginning."""
-    watch = scene.watch
-    watch.committed = True  # There is nothing left that could be stopped.
-    await watch.until(lambda: _served(scene), SERVED_S, "every client is served")
-    what = "every group is where it was, and nothing is wrong that was not"
-    await watch.until(lambda: scene.as_it_began() and watch.calm(), SERVED_S, what)
-    watch.gap_budget_s, watch.still = scene.settings.gap_budget_s, True
-    watch.allowed = lambda _: False
-    await watch.quiet(STEADY_S)
-
-
-def _served(scene: Scene) -> bool:
-    clients = scene.watch.clients.of.values()
-    return all(client.answers and client.unanswered_s() < 1 for client in clients)
-
-
-def _clients(scene: Scene, ending: Ending) -> None:
-    """What clients had to bear, against the budget of this kind."""
-    budget_s = gap_budget_s(scene)
-    for name, client in scene.watch.clients.of.items():
-        worst_s = client.worst_s(scene.timeline.zero_ns)
-        if worst_s > budget_s:
-            text = f"the client of {name} was not served for {worst_s:.1f} s, budget {budget_s:g} s"
-            ending.worse(Verdict.FAILED, text)
-
-
-def gap_budget_s(scene: Scene) -> float:
-    """What a client may go without an answer in this kind of drill."""
-    settings = scene.settings
-    if scene.kind.plan.takeover or scene.took_over:
-        return settings.takeover_budget_s
-    return settings.switchover_budget_s if scene.kind is Kind.SWITCHOVER else settings.gap_budget_s
+async def _clients(scene: Scene) -> None:
+    steady.within_budgets(scene, scene.timeline.zero_ns)
 
 
 def report(scene: Scene, ending: Ending) -> dict[str, Any]:
@@ -133,7 +84,7 @@ def report(scene: Scene, ending: Ending) -> dict[str, Any]:
     end_ms = timeline.ms()
     begins = [*(at_ms for _, at_ms in timeline.phases[1:]), end_ms]
     phases = zip(timeline.phases, begins, strict=True)
-    budget_ms = gap_budget_s(scene) * 1000
+    budget_ms = steady.gap_budget_s(scene) * 1000
     return {
         "verdict": ending.verdict.value,
         "reason": ending.reason,
@@ -149,6 +100,7 @@ def report(scene: Scene, ending: Ending) -> dict[str, Any]:
             }
             for name, client in scene.watch.clients.of.items()
         },
+        "writes": scene.writes.report(),
         "rto": scene.times,
         "rollback": [{"step": s.name, "ok": s.ok, "text": s.text} for s in ending.steps],
         "left": [s.command for s in ending.steps if not s.ok],

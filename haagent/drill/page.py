@@ -64,6 +64,7 @@ def page(record: Record, earlier: Sequence[Record] = ()) -> str:
         *_head(record),
         *_drawn(record),
         *_times(record, earlier),
+        *_writes(record),
         *_deviations(record),
         *_checklist(record),
         *_moments(record),
@@ -124,6 +125,24 @@ def _times(record: Record, earlier: Sequence[Record]) -> Iterator[str]:
         )
     yield "</table>"
     yield '<p class="soft">The bar is of the budget; marks are earlier drills of this kind.</p>'
+
+
+def _writes(record: Record) -> Iterator[str]:
+    found = record.get("writes")
+    if not isinstance(found, dict) or not found:
+        return
+    columns = {"Sent": "sent", "Acknowledged": "acknowledged", "Lost": "lost"}
+    columns |= {"Invented": "invented"}
+    yield "<h2>Writes</h2><table><tr><th></th>"
+    yield "".join(f"<th>{name}</th>" for name in (*columns, "Longest pause")) + "</tr>"
+    for group, one in found.items():
+        late = ' class="late"' if one.get("lost") or one.get("invented") else ""
+        cells = [escape(str(one.get(key))) for key in columns.values()]
+        cells.append(ms(one.get("longest_pause_ms")))
+        figures = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        yield f"<tr{late}><td>{escape(str(group))}</td>{figures}</tr>"
+    yield "</table>"
+    yield '<p class="soft">Lost: acknowledged, and not there in the end.</p>'
 
 
 def _deviations(record: Record) -> Iterator[str]:

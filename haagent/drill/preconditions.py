@@ -203,6 +203,8 @@ def _data(found: Found) -> Item:
         name = str(group["name"])
         mine, other = group["position"], theirs.get(name, {}).get("position")
         allowed = settings[name].max_lag if name in settings else None
+        if mine is None and other is None and allowed is None:
+            continue
         silent = [n for n, at in zip(found.names, (mine, other), strict=True) if at is None]
         if silent:
             lags += [f"{name} of {node} tells no position" for node in silent]

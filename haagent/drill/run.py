@@ -30,6 +30,7 @@ from haagent.drill.preconditions import Found, Item
 from haagent.drill.scene import Scene
 from haagent.drill.timeline import Timeline
 from haagent.drill.watch import Watch
+from haagent.drill.writes import Writes
 from haagent.errors import EdgeError
 from haagent.netlink import Netlink
 
@@ -127,7 +128,11 @@ class Drill:
             holders = Holders(netlink, vips, clients)
             watch = Watch(both, timeline, clients, holders)
             power = Power(self.wish.config, both.me, both.peer, self.wish.socket)
-            scene = Scene(self.wish.kind, self.configuration, both, power, timeline, watch)
+            # A check writes nothing: it has no effect.
+            logins = {} if self.wish.kind is Kind.CHECK else self.configuration.drill.writes
+            writes = Writes(self.configuration.groups, logins, self._record["id"])
+            stack.push_async_callback(writes.close)
+            scene = Scene(self.wish.kind, self.configuration, both, power, timeline, watch, writes)
             _listen_to_signals(watch)
             stack.push_async_callback(clients.close)
             stack.push_async_callback(holders.close)
@@ -136,6 +141,7 @@ class Drill:
             try:
                 for node in (both.me, both.peer):
                     await both.order("begin", node, id=self._record["id"])
+                await writes.start()
             except EdgeError as error:
                 self._end(Verdict.ABORTED, f"not begun: {error}")
                 return

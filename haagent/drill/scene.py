@@ -14,6 +14,7 @@ from haagent.drill.power import Power
 from haagent.drill.settings import DrillSettings
 from haagent.drill.timeline import Timeline
 from haagent.drill.watch import Watch
+from haagent.drill.writes import Writes
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Scene:
     power: Power
     timeline: Timeline
     watch: Watch
+    writes: Writes
     began: dict[str, str] = field(default_factory=dict)
     """This node's roles at the beginning, by group."""
     cut: bool = False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,3 +29,5 @@ class DrillSettings:
     """From its power on until the peer stands by: servers take minutes to boot."""
     crash: Literal["kernel", "freeze"] = "kernel"
     """What crash-active does to the node."""
+    writes: Mapping[str, str] = field(default_factory=dict)
+    """By group: how to log in to its database, as parameters of libpq, to write there."""

@@ -46,6 +46,17 @@ def times(record: Record) -> list[Record]:
     return found
 
 
+def writes(record: Record) -> dict[str, str]:
+    """By group: what became of the rows that were written into its database."""
+    found = record.get("writes")
+    return {
+        str(group): f"{one.get('acknowledged')} of {one.get('sent')} writes acknowledged, "
+        f"{one.get('lost')} of them lost, {one.get('invented')} rows invented; "
+        f"longest pause {ms(one.get('longest_pause_ms'))}"
+        for group, one in (found.items() if isinstance(found, dict) else ())
+    }
+
+
 def within(row: Record) -> bool:
     """Whether a time is within its budget; one without a budget is."""
     budget = row.get("budget_ms")
@@ -83,6 +94,8 @@ def _lines(record: Record, earlier: Sequence[Record]) -> Iterator[str]:
         yield f"  time      {row['name']}: {ms(row['ms'])}{budget}{mark}" + (
             f"; before: {before}" if before else ""
         )
+    for group, words in writes(record).items():
+        yield f"  writes    {group}: {words}"
     for row in rows(record, "rollback"):
         yield f"  undone    {row.get('text')}"
     for command in record.get("left") or ():

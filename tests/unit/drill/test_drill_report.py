@@ -43,6 +43,15 @@ RECORD: dict[str, Any] = {
         }
     },
     "rto": [{"name": "takeover, from the fault", "ms": 70000.0, "budget_ms": 60000.0}],
+    "writes": {
+        "db": {
+            "sent": 120,
+            "acknowledged": 118,
+            "lost": 3,
+            "invented": 0,
+            "longest_pause_ms": 812.0,
+        }
+    },
     "moments": [{"at_ms": 2000.5, "source": "drill", "text": "all links are silenced"}],
     "rollback": [{"step": "power", "ok": False, "text": "alpha has power: NO: no answer"}],
     "left": ["haagent fence on alpha"],
@@ -91,6 +100,8 @@ def test_text_says_what_counts() -> None:
     (took,) = [line for line in lines if "takeover, from the fault" in line]
     assert "70.0 s, budget 60.0 s  TOO LONG; before: 1300 ms" in took
     assert "  LEFT TO YOU: haagent fence on alpha" in lines
+    (written,) = [line for line in lines if line.startswith("  writes")]
+    assert "db: 118 of 120 writes acknowledged, 3 of them lost" in written
 
 
 def test_page_needs_nothing_else() -> None:
@@ -98,7 +109,8 @@ def test_page_needs_nothing_else() -> None:
     found = seen(RECORD, earlier(1300.0))
     assert found.loads == []
     assert "script" not in found.tags
-    for words in ("the takeover took too long", "haagent fence on alpha", "1300 ms", "nobody for"):
+    told = ("the takeover took too long", "haagent fence on alpha", "1300 ms", "nobody for")
+    for words in (*told, "Lost", "118", "812 ms"):
         assert words in found.words
 
 
