@@ -13,6 +13,7 @@ from haagent.bugs import die_of_bugs
 from haagent.config.settings import GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead, SyncRead
 from haagent.errors import EdgeError
+from haagent.postgres.resource import PostgresResource
 from haagent.probes import Probe
 from haagent.resources import Reading
 from haagent.resources.build import Parts, Surroundings, build, reconfigure
@@ -98,6 +99,9 @@ class Services:
         for sync in parts.sync:
             sync.told = lambda attempt, complete: self._take(SyncRead(index, attempt, complete))
         keeper = StandbyKeeper(parts.standby, changed)
+        for resource in parts.standby:
+            if isinstance(resource, PostgresResource):
+                resource.on_return = keeper.look
         return Service(parts, runner, keeper, plan.vips)
 
     def open(self) -> None:

@@ -9,7 +9,6 @@ demote one; a standby harms nobody and is left. stand_by() makes a standby of wh
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -22,8 +21,9 @@ from haagent.postgres.comeback import ComeBack
 from haagent.postgres.durability import SyncKeeper
 from haagent.postgres.errors import SqlError
 from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.leader import Leader
 from haagent.postgres.position import Position
-from haagent.postgres.server import Server, postmaster
+from haagent.postgres.server import Server
 from haagent.postgres.sql import Sql
 from haagent.resources import Condition, Reading, ResourceError, Times
 
@@ -59,16 +59,18 @@ class PostgresResource:
         self._slow = Sql(follow.local_conninfo(settings), identity)
         """For what may take minutes: nobody else waits behind it."""
         self._peer = Sql(f"{follow.peer_conninfo(settings)} dbname=postgres", identity)
-        self._back = ComeBack(settings, self._server, self._peer, self._start_standby)
+        self._back = ComeBack(settings, self._server, self._peer, self._returned)
         self.sync = SyncKeeper(settings) if settings.durability == "sync" else None
         self._tidying: asyncio.Task[None] | None = None
         self._timeline = 0
         """The highest one that this server, since it was started, was seen to receive."""
         self._refused = 0
         """How often in a row it did not receive although nothing speaks against it."""
-        self._pidfd: int | None = None
+        self._leader = Leader(self._server, settings.layout.data, self._leader_ended)
         self.on_change: Callable[[str], None] | None = None
         """Called on the loop, with the resource's name, when the server's leader has ended."""
+        self.on_return: Callable[[], None] = lambda: None
+        """Called on the loop when the long way back has led there."""
 
     @property
     def name(self) -> str:
@@ -102,7 +104,7 @@ class PostgresResource:
             await self._forget_waiting()
         except SqlError as error:
             raise ResourceError(f"it takes no writes: {error}") from error
-        await self._watch_leader()
+        await self._leader.watch()
         if self.sync is not None:
             self.sync.begin()
         self._tidying = asyncio.create_task(self._after_promotion())
@@ -156,7 +158,7 @@ class PostgresResource:
             own = await asking.standing(self._sql, self.times.monitor_s)
             if own.role is Role.PRIMARY:
                 await asking.write(self._sql, self.times.monitor_s)
-                await self._watch_leader()
+                await self._leader.watch()
                 return Reading(Condition.ACTIVE, self._described_primary(own))
         except SqlError as error:
             if not await self._server.processes():
@@ -181,7 +183,7 @@ class PostgresResource:
         await self._back.end()
         for sql in (self._sql, self._watching, self._slow, self._peer):
             sql.close()
-        self._forget_leader()
+        self._leader.forget()
         self._server.close()
 
     # Towards the primary's role.
@@ -236,7 +238,11 @@ class PostgresResource:
             configure = partial(follow.configure, self._settings, values, standby=True)
             await self._server.on_disk(configure)
             await self._server.start(self.times.start_s)
-        await self._watch_leader()
+        await self._leader.watch()
+
+    async def _returned(self) -> None:
+        await self._start_standby()
+        self.on_return()
 
     async def _follow(self) -> None:
         """See that it receives from the peer, if that is primary; else there is nothing to follow.
@@ -259,11 +265,13 @@ class PostgresResource:
         self._set_out("its history is not the primary's")
 
     async def _received(self) -> tuple[Standing, Standing | None]:
-        """What it and the primary are once it receives, or has had the time to."""
+        """What it and the primary are once it receives, never will, or has had the time to."""
         until_s = _now_s() + STREAM_S
         while True:
             own, primary = await asking.standing(self._sql, ASK_S), await self._primary()
             if primary is None or _receives(own, primary) or _now_s() > until_s:
+                return own, primary
+            if await self._parted(own, primary):
                 return own, primary
             await asyncio.sleep(STREAM_POLL_S)
 
@@ -285,10 +293,10 @@ class PostgresResource:
         if mine > theirs:
             return f"its data ({mine}) are newer than the primary's ({theirs}): it is left alone"
         try:
-            left = await asking.history(self._peer, theirs.timeline, ASK_S)
+            parted = await self._parted(own, primary)
         except SqlError as error:
             return f"the primary does not tell its history: {error}"
-        if not follow.follows(mine, theirs, left):
+        if parted:
             log.warning("postgresql.diverged", of=self.name, own=str(mine), primary=str(theirs))
             return ""
         self._refused += 1
@@ -296,6 +304,18 @@ class PostgresResource:
             self._refused = 0
             return ""
         return f"it does not receive, though it could; see {self._settings.layout.log}"
+
+    async def _parted(self, own: Standing, primary: Standing) -> bool:
+        """Whether it has what is no part of the primary's history, though that is the newer one.
+
+        Raises:
+            SqlError: The primary does not tell its history.
+        """
+        mine, theirs = self._position(own), primary.position
+        if mine is None or theirs is None or own.system != primary.system or mine > theirs:
+            return False
+        left = await asking.history(self._peer, theirs.timeline, ASK_S)
+        return not follow.follows(mine, theirs, left)
 
     def _set_out(self, why: str) -> None:
         """Begin the long way back.
@@ -345,7 +365,7 @@ class PostgresResource:
         return Position(max(self._timeline, own.position.timeline), own.position.log)
 
     async def _stop_server(self) -> None:
-        self._forget_leader()
+        self._leader.forget()
         for sql in (self._sql, self._watching, self._slow):
             sql.close()
         await self._server.stop(self.times.stop_s)
@@ -353,29 +373,9 @@ class PostgresResource:
     async def _unusable(self) -> str:
         return await self._server.on_disk(partial(follow.unusable, self._settings))
 
-    async def _watch_leader(self) -> None:
-        """Hear of the end of the server's leader at once, not with the next look."""
-        if self._pidfd is not None:
-            return
-        pid = await self._server.on_disk(partial(postmaster, self._settings.layout.data))
-        if pid is None or self._pidfd is not None:
-            return
-        try:
-            self._pidfd = os.pidfd_open(pid)
-        except OSError:
-            return  # It has ended; the next look sees it.
-        asyncio.get_running_loop().add_reader(self._pidfd, self._leader_ended)
-
     def _leader_ended(self) -> None:
-        self._forget_leader()
         if self.on_change is not None:
             self.on_change(self.name)
-
-    def _forget_leader(self) -> None:
-        if self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None
 
 
 def _receives(own: Standing, primary: Standing) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -72,6 +73,7 @@ class StandbyKeeper:
         self._tasks: set[asyncio.Task[None]] = set()
         """The one at work, and those it replaced that have not ended yet."""
         self._readings: dict[str, Reading] = {}
+        self._wake = asyncio.Event()
         self.mends = True
         """Bring back what fails, or only look at it (a frozen group)."""
 
@@ -87,6 +89,10 @@ class StandbyKeeper:
         What is frozen and FAILED is not counted: nobody has tried to stop it.
         """
         return self._escaped
+
+    def look(self) -> None:
+        """Look again now, whatever failed: one of them gave a sign that it is mended."""
+        self._wake.set()
 
     def begin(self, *, on: bool) -> None:
         """The group was seen stopped here: keep these running, or stop them as well.
@@ -127,14 +133,21 @@ class StandbyKeeper:
                 escaped = await self._contain()
                 self._tell(ok=False, detail=escaped or str(error), escaped=bool(escaped))
                 failures += 1
-                await asyncio.sleep(min(RETRY_S * 2 ** (failures - 1), RETRY_MAX_S))
+                await self._pause(min(RETRY_S * 2 ** (failures - 1), RETRY_MAX_S))
                 continue
             self._tell_readings()
             if not on:
                 return
             failures = 0
             waits = [each.times.interval_s or Times().interval_s for each in self._resources]
-            await asyncio.sleep(min(waits))
+            await self._pause(min(waits))
+
+    async def _pause(self, limit_s: float) -> None:
+        """Until a sign comes; one that came while this worked is not overlooked."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._wake.wait()
+        self._wake.clear()
 
     def _tell_readings(self) -> None:
         """Nothing has failed; but what is frozen, or changed at once, is not as it should be."""

@@ -316,6 +316,22 @@ def test_a_change_of_mind_waits_for_what_is_under_way() -> None:
     play(scene)
 
 
+def test_a_sign_ends_the_pause_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is mended elsewhere, such as a copy of everything, does not wait for the next try."""
+    monkeypatch.setattr(standby, "RETRY_S", 2 * LIMIT_S)
+
+    async def scene() -> None:
+        bench = Bench()
+        bench.a.fails = 1
+        bench.keeper.begin(on=True)
+        await until(lambda: bool(bench.told) and bench.a.condition is not Condition.STANDBY)
+        bench.keeper.look()
+        await bench.reached(Condition.STANDBY)
+        await bench.keeper.end()
+
+    play(scene)
+
+
 def test_without_any_there_is_nothing_to_do() -> None:
     """A group whose resources run only where it is held costs no task."""
 
