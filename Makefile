@@ -47,8 +47,8 @@ deb: packages .venv/ready ## the Debian package, in dist/ (ARCH=arm64, VERSION=n
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
 	$(PYTHON) -m pytest -m "not net and not sim and not deb"
 
-database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n
-	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1)
+database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1
+	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
 
 coverage: .venv/ready ## every branch of the core is walked by its own tests
 	$(PYTHON) -m coverage run -m pytest -q tests/unit/core \

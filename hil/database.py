@@ -8,11 +8,12 @@ the lab nobody is asked for a password.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -38,12 +39,15 @@ PLACE = "/run/disk/pg"
 REPLICATOR = "replicator"
 PORT = 5432
 MAX_LAG = 1 << 20
+CONNECTIONS = 30
+"""As many clients a server takes, three of them superusers."""
+BLOCK_BYTES = 4096
 LIMIT_S = 60.0
 _CONFIGURATION = f"""
 listen_addresses = '*'
 unix_socket_directories = '{PLACE}'
 wal_log_hints = on
-max_connections = 30
+max_connections = {CONNECTIONS}
 shared_buffers = '32MB'
 max_wal_size = '256MB'
 wal_keep_size = '128MB'
@@ -91,7 +95,9 @@ address = "{VIP}/24"
 """
 
 
-def options(durability: Literal["async", "sync"] = "async", more: str = "") -> Options:
+def options(
+    durability: Literal["async", "sync"] = "async", more: str = "", *, disk_mib: int = 0
+) -> Options:
     """A pair that carries a database."""
     lines = f'durability = "{durability}"' if durability != "async" else ""
     return Options(
@@ -100,11 +106,36 @@ def options(durability: Literal["async", "sync"] = "async", more: str = "") -> O
         tables=_TABLES % f"{lines}\n{more}",
         group=GROUP,
         databases=True,
+        database_disk_mib=disk_mib,
     )
 
 
-def furnish(directory: Path, machines: list[Machine]) -> None:
-    """Put one server's data on the disk of each machine."""
+@contextmanager
+def furnished(directory: Path, machines: list[Machine], *, disk_mib: int) -> Iterator[None]:
+    """One server's data on the disk of each machine; what was mounted for them is gone at the end.
+
+    Args:
+        directory: Of the lab.
+        machines: All off.
+        disk_mib: Size of the disk that each server has for itself; 0: it has none.
+    """
+    with ExitStack() as mounted:
+        for machine in machines:
+            place = machine.disk / "pg"
+            place.mkdir()
+            if disk_mib:
+                image = machine.disk.with_name("pg.img")
+                image.touch()
+                os.truncate(image, disk_mib << 20)
+                run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)])
+                run(["mount", "-o", "loop", str(image), str(place)])
+                # Lazily: the machine may be on still, and its own mount goes with its power.
+                mounted.callback(run, ["umount", "--lazy", str(place)])
+        _furnish(directory, machines)
+        yield
+
+
+def _furnish(directory: Path, machines: list[Machine]) -> None:
     made = directory / "made"
     made.mkdir()
     shutil.chown(made, "postgres", "postgres")
@@ -122,7 +153,6 @@ def furnish(directory: Path, machines: list[Machine]) -> None:
     run([*_become(), *single], text=_ROLES.replace(";\n", ";\n\n"))
     for machine in machines:
         place = machine.disk / "pg"
-        place.mkdir()
         run(["cp", "-a", str(data), str(place)])
         shutil.chown(place, "postgres", "postgres")
     shutil.rmtree(made)
@@ -149,6 +179,26 @@ def leader(machine: Machine) -> int:
         if words[0] == str(PROGRAMS / "postgres").encode():
             return pid
     return 0
+
+
+def fill(machine: Machine) -> None:
+    """Leave no byte free on the disk that a machine's server has for itself."""
+    step = 64 << 20
+    with _ballast(machine).open("wb") as file:
+        while step >= BLOCK_BYTES:
+            try:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), step)
+            except OSError:
+                step //= 2  # What is free is not free for data alone.
+
+
+def empty(machine: Machine) -> None:
+    """Give it its room back."""
+    _ballast(machine).unlink(missing_ok=True)
+
+
+def _ballast(machine: Machine) -> Path:
+    return machine.disk / "pg/ballast"
 
 
 def part(lab: Lab) -> None:

@@ -103,7 +103,11 @@ class Lab:
         for name in NODES:
             self._build_machine(name)
         if self.options.databases:
-            database.furnish(self.directory, list(self.machines.values()))
+            machines = list(self.machines.values())
+            disks = database.furnished(
+                self.directory, machines, disk_mib=self.options.database_disk_mib
+            )
+            self._stack.enter_context(disks)
 
     @property
     def group(self) -> str:

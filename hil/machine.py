@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -36,7 +37,7 @@ fi
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/disk
-mount --bind {disk} /run/disk
+mount --rbind {disk} /run/disk
 echo "{{\\"what\\": \\"pid\\", \\"pid\\": $pid}}"
 exec {init}
 """
@@ -80,6 +81,8 @@ class Machine:
         self.disk = directory / "disk"
         """What is /run/disk in it; there also while it is off."""
         self.disk.mkdir(parents=True)
+        self.before_boot: Callable[[], None] = lambda: None
+        """Called each time it gets power: its disk is as it died."""
         (directory / "product_uuid").write_text(f"{identity}\n")
 
     @property
@@ -108,6 +111,7 @@ class Machine:
         if self.is_on:
             return
         self.boots += 1
+        self.before_boot()
         boot_id = self._directory / f"boot_id.{self.boots}"
         boot_id.write_text(f"{uuid4()}\n")
         files = {

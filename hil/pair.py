@@ -83,6 +83,8 @@ class Options:
     """The group with the address that the client asks at."""
     databases: bool = False
     """Each machine has a PostgreSQL server on its disk (see hil.database)."""
+    database_disk_mib: int = 0
+    """Size of a disk that the server has for itself; 0: it shares the bench's."""
     more: str = ""
     """Tables beside the usual ones, such as [[witness]]."""
 
