@@ -133,21 +133,6 @@ class VipHolder:
         """
         return await self._netlink.call(partial(addresses.configured, vips=tuple(vips)))
 
-    async def remove_stale(self, vips: Iterable[Vip]) -> frozenset[Vip]:
-        """Remove those of these that are configured but not held, as after a crash.
-
-        Returns:
-            What was found and removed.
-
-        Raises:
-            EdgeError: it is not certain that every one is gone.
-        """
-        stale = await self.present(vip for vip in vips if vip not in self._holds)
-        if stale:
-            await self._netlink.call(partial(addresses.remove_all, vips=tuple(stale)))
-            log.warning("vip.stale_removed", vips=sorted(str(vip.address) for vip in stale))
-        return stale
-
     def announce(self) -> None:
         """Start the announcement trains anew, as when the peer's frames return."""
         self._announcer.again()

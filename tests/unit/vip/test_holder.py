@@ -251,23 +251,6 @@ def test_release_is_proved_by_reading_back(lan: Lan) -> None:
     lan.a.run(main)
 
 
-def test_removes_what_a_crash_left(lan: Lan) -> None:
-    """At start a VIP that is configured but not held goes, exactly matched; others stay."""
-    batch(lan.a, "addr add 192.0.2.10/24 dev eth0", "addr add 192.0.2.1/24 dev eth0")
-    short = Vip(ip_interface("192.0.2.1/24"), "eth0")
-
-    async def main() -> None:
-        async with holding(*BOTH, short) as bench:
-            await bench.holder.claim((VIP6,))
-            assert await bench.holder.remove_stale((short, VIP6)) == {short}
-            assert await bench.holder.present((*BOTH, short)) == frozenset(BOTH)
-            assert await bench.holder.remove_stale(BOTH) == {VIP4}
-            assert VIP6.address in lan.a.addresses("eth0")
-            assert ip_interface("192.0.2.11/24") in lan.a.addresses("eth0")
-
-    lan.a.run(main)
-
-
 @pytest.mark.usefixtures("single_round")
 @pytest.mark.parametrize("vip", BOTH, ids=["v4", "v6"])
 def test_puts_back_what_somebody_removed(
