@@ -13,9 +13,9 @@ looks only when systemd loads its units. See docs/install.md, "Hardening", and A
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
+from haagent.asking import output
 from haagent.config.settings import Configuration, SystemdSettings, VipSettings
 
 STATUS = Path("/proc/self/status")
@@ -54,25 +54,12 @@ def is_opened_by_a_reload() -> bool:
     """Have systemd look at the configuration again; whether our next process is not confined."""
     if "NOTIFY_SOCKET" not in os.environ or _unit_is_confined() is not True:
         return False  # Not by systemd, or not by what the unit says now.
-    return _systemctl("daemon-reload") is not None and _unit_is_confined() is False
+    done = output("systemctl", "daemon-reload", limit_s=SYSTEMCTL_S)
+    return done is not None and _unit_is_confined() is False
 
 
 def _unit_is_confined() -> bool | None:
     """As systemd has loaded it; None if nobody can tell."""
-    said = _systemctl("show", "--property=NoNewPrivileges", "--value", UNIT)
+    asked = ("systemctl", "show", "--property=NoNewPrivileges", "--value", UNIT)
+    said = output(*asked, limit_s=SYSTEMCTL_S)
     return {"yes": True, "no": False}.get((said or "").strip())
-
-
-def _systemctl(*words: str) -> str | None:
-    """What it prints; None if it fails or hangs."""
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words
-            ["systemctl", *words],  # noqa: S607 - the unit's PATH
-            capture_output=True,
-            text=True,
-            timeout=SYSTEMCTL_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

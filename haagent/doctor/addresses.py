@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from haagent.asking import output
 from haagent.cli.verdict import rows
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
-from haagent.doctor.asking import output
 from haagent.netlink import Netlink
 from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf

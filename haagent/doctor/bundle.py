@@ -24,8 +24,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fencing.config.options import looks_secret
+from haagent.asking import output
 from haagent.doctor import Line
-from haagent.doctor.asking import output
 from haagent.errors import EdgeError
 
 FILE_BYTES_MAX = 16 << 20

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+from haagent.asking import output
 from haagent.cli.verdict import rows
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
-from haagent.doctor.asking import output
 from haagent.doctor.hardware import SYSFS, ports, shared_card
 from haagent.doctor.packet_path import Passage, incoming, outgoing, stops
 from haagent.doctor.path_mtu import answers

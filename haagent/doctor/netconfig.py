@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from haagent.asking import output
 from haagent.doctor import Line, Subject, ok, warning
-from haagent.doctor.asking import output
 
 KEEPING = {"static", "yes", "true", "1", "on"}
 """Values of KeepConfiguration= with which networkd leaves addresses that it did not add.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from haagent import confinement, host
+from haagent.asking import properties
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
 
 UNIT = "use the unit that haagent brings (LimitRTPRIO, LimitMEMLOCK, OOMScoreAdjust)"
@@ -70,8 +71,6 @@ def _memory_granted() -> Line:
 
 def _unit(needy: str) -> Iterator[Line]:
     """What the unit would forbid, before it is started so."""
-    from haagent.doctor.asking import properties  # noqa: PLC0415 a program is run
-
     shown = properties("haagent.service", "NoNewPrivileges")
     if shown.get("NoNewPrivileges") == "yes" and needy:
         yield _privileges(needy)

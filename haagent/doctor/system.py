@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from haagent.asking import properties
 from haagent.cli.verdict import rows
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
-from haagent.doctor.asking import properties
 from haagent.watchdog import SYSFS, WatchdogError, candidates, choose
 
 RIVALS = (

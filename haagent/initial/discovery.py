@@ -17,7 +17,7 @@ from ipaddress import (
 )
 from pathlib import Path
 
-from haagent.doctor.asking import output
+from haagent.asking import output
 from haagent.doctor.hardware import SYSFS, ports
 from haagent.netlink import Netlink
 from haagent.watchdog import candidates

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from haagent.asking import output
 from haagent.config import load
-from haagent.doctor.asking import output
 from haagent.errors import EdgeError
 from haagent.initial.answers import Answers, BmcAnswer, GroupAnswer, LinkAnswer, PduAnswer
 from haagent.initial.discovery import OwnBmc, _serial_lines, lan_address, own_bmc
