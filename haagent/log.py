@@ -65,14 +65,18 @@ class LogWriter:
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
-            self._write(event)
-            if self.dropped > self._reported:
-                lost, self._reported = self.dropped - self._reported, self.dropped
-                self._write(_stamped({"event": "log.dropped", "level": "error", "lost": lost}))
+            if not self._write(event):
+                self.dropped += 1
+            elif lost := self.dropped - self._reported:
+                told = _stamped({"event": "log.dropped", "level": "error", "lost": lost})
+                # Somebody takes lines again; he may be gone before this one.
+                if self._write(told):
+                    self._reported += lost
         if self._journal is not None:
             self._journal.close()
 
-    def _write(self, event: EventDict) -> None:
+    def _write(self, event: EventDict) -> bool:
+        """Whether somebody has taken it."""
         try:
             text = self._render(event)
         except (TypeError, ValueError, RecursionError) as error:
@@ -80,14 +84,15 @@ class LogWriter:
             name = event.get("event")
             text = json.dumps({"event": "log.unrenderable", "of": repr(name), "why": repr(error)})
         if self._journal is not None and self._journal.send(event, text):
-            return
+            return True
         line = text.encode(errors="backslashreplace") + b"\n"
         try:
             # Not through sys.stderr: a thread that dies in its lock would take the exit with it.
             while line:
                 line = line[os.write(self._descriptor, line) :]
         except OSError:
-            self.dropped += 1
+            return False
+        return True
 
 
 class _Queued(logging.Handler):

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,8 @@ import structlog
 from fencing import Secret
 from haagent import log
 from haagent.config.settings import LogSettings
+
+LIMIT_S = 20.0
 
 
 class Pipe:
@@ -152,6 +155,30 @@ def test_a_blocked_stderr_costs_lines_and_never_time(
     written = sum(line["event"] == "a.filler" for line in lines)
     assert lost == writer.dropped
     assert lost + written == 3000
+
+
+def test_what_was_lost_while_nobody_took_it_is_said_afterwards(pipe: Pipe) -> None:
+    """A stderr that is gone takes no report of a loss either: all is told once it is back."""
+    writer = log.setup(LogSettings("json", "info"), pipe.write_end)
+    deaf_read_end, deaf_write_end = os.pipe()
+    os.close(deaf_read_end)
+    kept = os.dup(pipe.write_end)
+    os.dup2(deaf_write_end, pipe.write_end)
+    logger = structlog.get_logger()
+    for number in range(7):
+        logger.info("a.lost", number=number)
+    end_s = time.monotonic() + LIMIT_S
+    while writer.dropped < 7:
+        assert time.monotonic() < end_s, writer.dropped
+        time.sleep(0.01)
+    os.dup2(kept, pipe.write_end)
+    os.close(kept)
+    os.close(deaf_write_end)
+    logger.info("a.taken")
+    writer.close()
+    told = [json.loads(line) for line in pipe.lines()]
+    assert [line["event"] for line in told] == ["a.taken", "log.dropped"]
+    assert told[1]["lost"] == writer.dropped == 7
 
 
 def test_everything_is_written_before_the_process_ends() -> None:
