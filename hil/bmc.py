@@ -30,6 +30,7 @@ set_working_mc 0x20
     allowed_auths_operator none md2 md5 straight
     allowed_auths_admin none md2 md5 straight
     guid {guid}
+    lan_config_program "{lan_script}"
   endlan
 {chassis}
   user 1 false "" "test" user 10 none md2 md5 straight
@@ -83,6 +84,19 @@ case "$1 $2" in
   esac ;;
 esac
 """
+
+
+_LAN = """\
+#!/bin/sh
+# Usage: lan.sh get NAME
+case "$2" in
+ip_addr_src) echo "$2:static" ;;
+*mac_addr) echo "$2:02:00:00:00:0b:0c" ;;
+subnet_mask) echo "$2:255.255.255.0" ;;
+*) echo "$2:{address}" ;;
+esac
+"""
+"""What `ipmitool lan print` is told; the addresses of its gateways are of no meaning."""
 
 
 @dataclass(slots=True)
@@ -225,6 +239,9 @@ class IpmiSim:
             _CHASSIS.format(directory=shlex.quote(str(self.directory)), on_change=self.on_change)
         )
         script.chmod(0o755)
+        lan_script = self._path("lan.sh")
+        lan_script.write_text(_LAN.format(address=self.address))
+        lan_script.chmod(0o755)
         self._path("bmc.emu").write_text(_EMU)
         configuration = self._path("lan.conf")
         configuration.touch(mode=0o600)
@@ -234,6 +251,7 @@ class IpmiSim:
                 address=self.address,
                 port=self.port,
                 guid=self.guid.hex,
+                lan_script=lan_script,
                 chassis=self._chassis(script),
                 user=self.user,
                 password=self.password,

@@ -21,29 +21,36 @@ TIMEX_BYTES = 208
 def look(_subject: Subject) -> Iterator[Line]:
     """Both clocks."""
     try:
-        source = SOURCE.read_text().strip()
+        name = SOURCE.read_text().strip()
     except OSError:
-        source = ""
-    if source in SLOW:
-        text = f"the kernel has given up its fast clock and uses {source}"
-        yield warning("clock source", text, "see dmesg for why tsc was found unstable")
-    elif source:
-        yield ok("clock source", f"{source}; no decision depends on the time of day")
-    synchronised = _synchronised()
-    if synchronised is None:
-        yield unknown("time of day", "the kernel does not tell whether it is synchronised")
-    elif synchronised:
-        yield ok("time of day", "synchronised")
+        yield unknown("clock source", "the kernel does not tell which clock it uses")
     else:
-        text = "not synchronised: logs of the two nodes will not fit, certificates may be refused"
-        yield warning("time of day", text, "give it a time server (systemd-timesyncd, chrony)")
+        yield source(name)
+    yield time_of_day(kernel_status())
 
 
-def _synchronised() -> bool | None:
+def source(name: str) -> Line:
+    """The clock that the kernel reads, by its name."""
+    if name in SLOW:
+        text = f"the kernel has given up its fast clock and uses {name}"
+        return warning("clock source", text, "see dmesg for why tsc was found unstable")
+    return ok("clock source", f"{name}; no decision depends on the time of day")
+
+
+def time_of_day(status: int | None) -> Line:
+    """The wall clock, by the kernel's status of it; None if it does not tell."""
+    if status is None:
+        return unknown("time of day", "the kernel does not tell whether it is synchronised")
+    if not status & STA_UNSYNC:
+        return ok("time of day", "synchronised")
+    text = "not synchronised: logs of the two nodes will not fit, certificates may be refused"
+    return warning("time of day", text, "give it a time server (systemd-timesyncd, chrony)")
+
+
+def kernel_status() -> int | None:
     """What adjtimex says. Source: adjtimex(2)."""
     timex = ctypes.create_string_buffer(TIMEX_BYTES)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.adjtimex(timex) < 0:
         return None
-    status = ctypes.c_int.from_buffer(timex, STATUS_OFFSET).value
-    return not status & STA_UNSYNC
+    return ctypes.c_int.from_buffer(timex, STATUS_OFFSET).value

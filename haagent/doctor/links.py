@@ -9,7 +9,7 @@ from pathlib import Path
 
 from haagent.asking import output
 from haagent.cli.verdict import rows
-from haagent.doctor import Line, Subject, bad, ok, unknown, warning
+from haagent.doctor import Line, Subject, bad, iptables, ok, packet_path, unknown, warning
 from haagent.doctor.hardware import SYSFS, ports, shared_card
 from haagent.doctor.packet_path import Passage, incoming, outgoing, stops
 from haagent.doctor.path_mtu import answers
@@ -96,21 +96,25 @@ def _firewall(link: Link, *, heard: bool) -> Line:
     accept = (
         f"let {port} in and out, e.g. nft: iifname {link.interface} udp dport {link.port} accept"
     )
-    if Path("/proc/net/ip_tables_names").exists() and Path("/proc/net/ip_tables_names").read_text():
-        text = "rules of legacy iptables are loaded, which are not read here"
-        return unknown(what, text, f"iptables-legacy -S; {accept}")
+    doubts, objects = [], list[packet_path.Json]()
     listed = output("nft", "--json", "list", "ruleset")
     if listed is None:
-        return unknown(what, "nft is not installed or may not be asked", f"ask as root; {accept}")
-    doubts = []
+        doubts.append("nft is not installed or may not be asked")
+    else:
+        objects += packet_path.rules(listed)
+    if iptables.loaded(link.address.version):
+        legacy = iptables.rules(link.address.version)
+        if legacy is None:
+            doubts.append("rules of legacy iptables are loaded, and cannot be listed")
+        objects += legacy or ()
     for packet in (incoming(link), outgoing(link)):
-        for stop in stops(listed, packet):
+        for stop in stops(objects, packet):
             if stop.passage is Passage.NO:
                 return bad(what, f"{_way(packet.incoming)} {port} is dropped by {stop}", accept)
             doubts.append(f"{_way(packet.incoming)}: {stop}")
     if doubts:
         return unknown(what, f"it depends: {'; '.join(doubts)}", accept)
-    return ok(what, f"no rule of nftables stops {port}")
+    return ok(what, f"no rule of nftables or iptables stops {port}")
 
 
 def _way(incoming_one: bool) -> str:  # noqa: FBT001  # a word for either

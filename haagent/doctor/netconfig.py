@@ -10,10 +10,9 @@ from pathlib import Path
 from haagent.asking import output
 from haagent.doctor import Line, Subject, ok, warning
 
-KEEPING = {"static", "yes", "true", "1", "on"}
-"""Values of KeepConfiguration= with which networkd leaves addresses that it did not add.
-Source: systemd.network(5)."""
-REFUSING = {"no", "false", "0", "off"}
+TRUE = {"yes", "y", "true", "t", "1", "on"}
+FALSE = {"no", "n", "false", "f", "0", "off"}
+"""In either case. Source: systemd.syntax(7)."""
 FOREIGN = ("ManageForeignRoutes", "ManageForeignRoutingPolicyRules")
 """Source: networkd.conf(5)."""
 FOLDERS = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd", "lib/systemd")
@@ -55,7 +54,9 @@ def _networkd(interface: str, root: Root) -> Line | None:
     where = Path(file)
     told = [_read(root.path / file.lstrip("/")), *_dropins(root, f"network/{where.name}.d")]
     value = settings(told, "Network").get("KeepConfiguration", "")
-    if value.lower() in KEEPING:
+    # Only these leave what networkd did not add, and the word in small letters alone. Source:
+    # systemd.network(5), KeepConfiguration=; what networkd 252 does with each.
+    if value == "static" or value.lower() in TRUE:
         return ok(what, f"{where.name} keeps addresses that networkd did not add")
     text = f"{where.name} does not say KeepConfiguration=static: a restart takes the address away"
     remedy = (
@@ -69,7 +70,7 @@ def _foreign(root: Root) -> Line:
     what = "networkd"
     told = [_read(root.path / "etc/systemd/networkd.conf"), *_dropins(root, "networkd.conf.d")]
     said = settings(told, "Network")
-    missing = [name for name in FOREIGN if said.get(name, "yes").lower() not in REFUSING]
+    missing = [name for name in FOREIGN if said.get(name, "yes").lower() not in FALSE]
     if not missing:
         return ok(what, "leaves routes and rules alone that it did not make")
     text = f"{' and '.join(missing)} are on: a restart removes what others have added"

@@ -76,14 +76,20 @@ def outgoing(link: Link) -> Packet:
     return Packet(False, link.interface, link.address, to, link.port)  # noqa: FBT003  # same
 
 
-def stops(listed: str, packet: Packet) -> Iterator[Stop]:
+def rules(listed: str) -> Sequence[Json]:
+    """The objects in what `nft --json list ruleset` prints."""
+    found: Sequence[Json] = json.loads(listed)["nftables"]
+    return found
+
+
+def stops(objects: Sequence[Json], packet: Packet) -> Iterator[Stop]:
     """The chains that do, or may, end it.
 
     Args:
-        listed: As `nft --json list ruleset` prints it.
+        objects: Chains, rules and sets, in the form of nftables' own listing.
         packet: What is followed.
     """
-    rules = _Rules(json.loads(listed)["nftables"], packet)
+    rules = _Rules(objects, packet)
     for chain in rules.bases():
         ends = rules.ends(chain, 0)
         bad = sorted(end for end in ends if end)

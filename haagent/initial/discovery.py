@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -19,16 +18,10 @@ from pathlib import Path
 
 from haagent.asking import output
 from haagent.doctor.hardware import SYSFS, ports
+from haagent.doctor.own_bmc import OwnBmc, own_bmc
 from haagent.netlink import Netlink
 from haagent.watchdog import candidates
 
-IPMI_DEVICES = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
-"""As ipmitool looks for them."""
-SMBIOS_IPMI = Path("/sys/firmware/dmi/entries/38-0")
-"""Source: SMBIOS 3.7, 7.39, "IPMI Device Information"."""
-CHANNELS = range(1, 8)
-ASK_LIMIT_S = 15.0
-"""A BMC that is busy takes some seconds for a parameter."""
 SERIAL_LINES = ("haagent/pdu-*", "serial/by-id/*", "ttyUSB*", "ttyACM*")
 """In /dev; the earlier a name stands here, the longer it stays the same."""
 
@@ -45,16 +38,6 @@ class Nic:
     default_route: bool
     speed: int
     """Mb/s; -1 if it does not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnBmc:
-    """What this machine's own BMC says of itself."""
-
-    present: bool
-    address: IPv4Address | None = None
-    trouble: str = ""
-    """Why its address could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,36 +114,6 @@ def _gateways(routes: str) -> dict[str, IPv4Address | IPv6Address]:
         if match:
             found[match[2]] = ip_address(match[1])
     return found
-
-
-def own_bmc(interface: Sequence[str] = ("-I", "open")) -> OwnBmc:
-    """This machine's own BMC, asked through the kernel's driver.
-
-    Args:
-        interface: How ipmitool reaches it; another way is for tests.
-    """
-    local = interface[:2] == ("-I", "open")
-    if local and not any(Path(path).exists() for path in IPMI_DEVICES):
-        if SMBIOS_IPMI.exists():
-            text = "no /dev/ipmi0, although the firmware names a BMC: modprobe ipmi_si ipmi_devintf"
-            return OwnBmc(present=True, trouble=text)
-        return OwnBmc(present=False)
-    for channel in CHANNELS:
-        shown = output("ipmitool", *interface, "lan", "print", str(channel), limit_s=ASK_LIMIT_S)
-        address = lan_address(shown or "")
-        if address is not None:
-            return OwnBmc(present=True, address=address)
-    return OwnBmc(present=True, trouble="ipmitool is missing, or the BMC has no address on a LAN")
-
-
-def lan_address(shown: str) -> IPv4Address | None:
-    """The address in what `ipmitool lan print` shows; None for one that is not set."""
-    match = re.search(r"^IP Address\s*: (\S+)$", shown, re.MULTILINE)
-    try:
-        address = IPv4Address(match[1]) if match else None
-    except ValueError:
-        return None
-    return None if address is None or address.is_unspecified else address
 
 
 def _serial_lines(dev: Path) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def test_before_the_agent_is_started(lab: Lab, roles: Roles) -> None:
         assert said["heartbeat on lan"][0] == said["heartbeat on ring"][0] == "ok", said
         assert said["firewall on lan"] == (
             "ok",
-            "no rule of nftables stops UDP port 7072 on eth0",
+            "no rule of nftables or iptables stops UDP port 7072 on eth0",
         )
         peer = lab.other(standby)
         assert said[f"holder of {VIP}"] == ("ok", f"{peer.name}, by its MAC {peer.mac}")

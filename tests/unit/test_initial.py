@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_interface
 from pathlib import Path
 
 import pytest
 
-from haagent.asking import output
 from haagent.config import load
 from haagent.errors import EdgeError
 from haagent.initial.answers import Answers, BmcAnswer, GroupAnswer, LinkAnswer, PduAnswer
-from haagent.initial.discovery import OwnBmc, _serial_lines, lan_address, own_bmc
+from haagent.initial.discovery import _serial_lines
 from haagent.initial.writing import occupied, write
-from hil.bmc import IpmiSim
 
 SIMPLE = Answers(
     cluster="shop",
@@ -114,45 +111,6 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "beta-bmc.password").read_text() == "mine"
     (tmp_path / "key.1").symlink_to("nowhere")
     assert "key.1" in occupied(file)
-
-
-def test_the_own_bmc_is_asked_as_ipmitool_does(tmp_path: Path) -> None:
-    """What ipmitool really prints is read; here over the LAN, on a server over /dev/ipmi0."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-    bmc = IpmiSim(tmp_path / "bmc", port, user="haagent", password="bench-only")  # noqa: S106  # the bench's
-    bmc.start()
-    try:
-        way = ("-I", "lanplus", "-C", "3", "-L", "operator", "-H", bmc.address, "-p", str(bmc.port))
-        asked = (*way, "-U", "haagent", "-P", "bench-only")
-        found = own_bmc(asked)
-        shown = output("ipmitool", *asked, "lan", "print", "1") or ""
-    finally:
-        bmc.kill()
-    assert found == OwnBmc(present=True, trouble=found.trouble)
-    assert "no address" in found.trouble
-    assert lan_address(shown) is None
-    # ipmi_sim has no address of its own; with one, its line is found among all the others.
-    assert lan_address(shown.replace(": 0.0.0.0", ": 203.0.113.7", 1)) == ip_address("203.0.113.7")
-
-
-@pytest.mark.parametrize(
-    ("shown", "address"),
-    [
-        (
-            "IP Address Source       : Static Address\nIP Address              : 203.0.113.11\n",
-            "203.0.113.11",
-        ),
-        ("IP Address              : 0.0.0.0\nSubnet Mask             : 0.0.0.0\n", None),
-        ("Invalid channel: 3\n", None),
-        ("IP Address              : nonsense\n", None),
-        ("", None),
-    ],
-)
-def test_the_address_of_a_bmc(shown: str, address: str | None) -> None:
-    """Its address by its own line; none for one that is not set."""
-    assert lan_address(shown) == (None if address is None else ip_address(address))
 
 
 def test_serial_lines(tmp_path: Path) -> None:

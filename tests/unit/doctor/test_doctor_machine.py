@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from haagent.config.settings import Configuration, LogSettings
 from haagent.core.settings import PairSettings, Timing
-from haagent.doctor import Subject, Verdict
+from haagent.doctor import Subject, Verdict, clock
 from haagent.doctor.disk import filesystem
 from haagent.doctor.hardware import ports, shared_card
 from haagent.doctor.netconfig import Root, _foreign, settings
@@ -20,6 +21,8 @@ from haagent.doctor.pair import DAY_S, proved
 from haagent.doctor.system import watchdog
 from haagent.watchdog import WatchdogSettings
 
+TIME_ERROR = 5
+"""What adjtimex(2) returns while the clock is not synchronised."""
 NOW_S = 1_800_000_000.0
 CARDS = {
     "eno1": "pci0000:00/0000:00:1f.6",
@@ -180,3 +183,24 @@ def test_watchdog(tmp_path: Path) -> None:
     assert watchdog(patient(WatchdogSettings(), running), tmp_path).verdict is Verdict.OK
     taken = watchdog(patient(WatchdogSettings(), {}), tmp_path)
     assert (taken.verdict, "another program" in taken.text) == (Verdict.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [("tsc", Verdict.OK), ("kvm-clock", Verdict.OK), ("hpet", Verdict.WARNING)],
+)
+def test_clock_source(name: str, verdict: Verdict) -> None:
+    """A kernel that fell back to a slow clock is told of, any other is well."""
+    line = clock.source(name)
+    assert (line.verdict, name in line.text) == (verdict, True)
+
+
+def test_time_of_day() -> None:
+    """By the kernel's own status, whose place in the structure is where the kernel writes it."""
+    assert clock.time_of_day(0).verdict is Verdict.OK
+    assert clock.time_of_day(clock.STA_UNSYNC | 1).verdict is Verdict.WARNING
+    assert clock.time_of_day(None).verdict is Verdict.UNKNOWN
+    status = clock.kernel_status()
+    assert status is not None
+    said = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(clock.TIMEX_BYTES))
+    assert bool(status & clock.STA_UNSYNC) is (said == TIME_ERROR), (hex(status), said)

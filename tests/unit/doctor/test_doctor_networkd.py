@@ -35,7 +35,7 @@ IPv6AcceptRA=no
 END
 if [ -n "$1" ]; then
     mkdir /etc/systemd/network/lan.network.d
-    cp "$1" /etc/systemd/network/lan.network.d/50-haagent.conf
+    echo "$1" > /etc/systemd/network/lan.network.d/50-haagent.conf
 fi
 SYSTEMD_LOG_LEVEL=debug /lib/systemd/systemd-networkd > /run/log 2>&1 &
 configured() {
@@ -53,11 +53,27 @@ ip -brief -4 address show lan0
 """
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["as-usual", "with-our-drop-in"])
-def test_the_drop_in_keeps_the_address(*, told: bool) -> None:
-    """Reconfigured, networkd removes what it did not add; with our drop-in, not. Doctor knows."""
+def told(value: str) -> str:
+    """A drop-in with that value."""
+    return f"[Network]\nKeepConfiguration={value}\n"
+
+
+@pytest.mark.parametrize(
+    ("dropin", "keeps"),
+    [
+        pytest.param("", False, id="as-usual"),
+        pytest.param(DROPIN.read_text(), True, id="with-our-drop-in"),
+        pytest.param(told("yes"), True, id="yes"),
+        pytest.param(told("T"), True, id="a-truth"),
+        pytest.param(told("dhcp"), False, id="dhcp"),
+        pytest.param(told("dhcp-on-stop"), False, id="dhcp-on-stop"),
+        pytest.param(told("Static"), False, id="misspelt"),
+    ],
+)
+def test_the_drop_in_keeps_the_address(dropin: str, *, keeps: bool) -> None:
+    """Set up anew, networkd removes what it did not add, or keeps it if told. Doctor knows."""
     namespaces = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
-    arguments = (str(DROPIN) if told else "", sys.executable, DOCTOR)
+    arguments = (dropin, sys.executable, DOCTOR)
     done = subprocess.run(
         [*namespaces, "sh", "-c", SCRIPT, "sh", *arguments],
         cwd=ROOT,
@@ -69,5 +85,5 @@ def test_the_drop_in_keeps_the_address(*, told: bool) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     addresses, verdict = done.stdout.splitlines()
     assert "192.0.2.11/24" in addresses
-    assert ("192.0.2.10/24" in addresses) is told
-    assert verdict == ("ok" if told else "warning")
+    assert ("192.0.2.10/24" in addresses) is keeps
+    assert verdict == ("ok" if keeps else "warning")

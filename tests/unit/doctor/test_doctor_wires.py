@@ -6,6 +6,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from haagent.doctor.links import mtu_of
 from haagent.doctor.listening import ETH_P_LLDP, LLDP_GROUPS, Heard, listen
 from haagent.doctor.lldp import switch
 from haagent.doctor.path_mtu import answers
+from haagent.reach.icmp import TOKEN_BYTES, V4_REPLY, checksum, echo_request
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from config_bench import Site
@@ -197,6 +200,48 @@ def test_the_path_s_mtu(lan: Lan, pair: Configuration) -> None:
     assert mtu_of(ring, 1000).verdict is Verdict.BAD
     batch(lan.b, "link set eth1 down")
     assert lan.a.inside(lambda: mtu_of(ring, 1500)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_measure_is_one_packet_in_one_piece(
+    lan: Lan, pair: Configuration, version: int
+) -> None:
+    """What does not fit is not sent in pieces, which would come back: in both IP versions."""
+    ring = pair.links[1]
+    if version == 6:
+        mine, peers = IPv6Address("2001:db8:1::11"), IPv6Address("2001:db8:1::12")
+        ring = replace(ring, address=mine, peer_address=peers)
+    assert lan.a.inside(lambda: answers(ring, 1500))
+    for node in (lan.a, lan.b):
+        batch(node, "link set eth1 mtu 1400")
+    assert lan.a.inside(lambda: answers(ring, 1400))
+    assert not lan.a.inside(lambda: answers(ring, 1500))
+
+
+def test_only_the_answer_to_this_question_counts(lan: Lan, pair: Configuration) -> None:
+    """A peer that answers no ping, and from which others' answers come in, did not answer."""
+    ring = pair.links[1]
+    lan.b.sysctl("net.ipv4.icmp_echo_ignore_all=1")
+    others = bytearray(echo_request(4, 0, bytes(TOKEN_BYTES)))
+    others[0] = V4_REPLY
+    others[2:4] = bytes(2)
+    others[2:4] = checksum(bytes(others)).to_bytes(2, "big")
+    stop = threading.Event()
+
+    def speak() -> None:
+        with lan.b.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as one:
+            while not stop.wait(0.05):
+                one.sendto(bytes(others), (str(ring.address), 0))
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    try:
+        assert not lan.a.inside(lambda: answers(ring, 640))
+        lan.b.sysctl("net.ipv4.icmp_echo_ignore_all=0")
+        assert lan.a.inside(lambda: answers(ring, 640))
+    finally:
+        stop.set()
+        speaker.join()
 
 
 def test_lldp_of_any_bytes() -> None:
