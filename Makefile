@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell recordings deb check coverage database-proof clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare recordings deb check coverage database-proof clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,9 @@ hil-soak: servers .venv/ready ## pair after pair meets two mishaps drawn at rand
 
 hil-shell: servers .venv/ready ## the same pair, running, and a shell beside it (root)
 	@$(PYTHON) -m hil.qemu.shell
+
+hil-compare: servers .venv/ready ## haagent, Pacemaker and keepalived die the same deaths; COMPARE="--runs 1 --only keepalived" (root)
+	@$(PYTHON) -m hil.compare $(COMPARE)
 
 recordings: packages .venv/ready ## real pairs play what tests/recordings replays; NAMES="freeze isolated": only those (root)
 	@$(PYTHON) -m hil.recordings $(NAMES)

@@ -40,6 +40,10 @@ class Settings:
     """What the heartbeats go through in place of a card, such as a bond."""
     extra: str = ""
     """Further tables, as in the file."""
+    off_settle: str = "0s"
+    """Of the BMCs: emulated ones that say off do not need any."""
+    check_every: str = "5s"
+    """Time between two looks at a BMC."""
 
 
 def files(settings: Settings) -> dict[str, str]:
@@ -101,9 +105,9 @@ driver = "{driver}"
 address = "{bmc_address(node)}"
 user = "{BMC_USER}"
 password_file = "{node}-bmc.password"
-off_settle = "0s"
+off_settle = "{settings.off_settle}"
 deadline = "15s"
-check_every = "5s"
+check_every = "{settings.check_every}"
 options = {{ {options} }}"""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,12 @@ _INSTALL = """\
 set -e
 dpkg --install /install/*.deb
 systemctl enable haagent.service
+"""
+_INSTALL_MORE = """\
+more="dpkg --skip-same-version --install /install/more/*.deb"
+$more || $more  # the second time for those that want others installed before they are unpacked
+dpkg-query -L {packages} | sed -n 's|^/lib/systemd/system/\\([^@]*\\.service\\)$|\\1|p' |
+    xargs systemctl disable
 """
 
 
@@ -85,8 +92,12 @@ def base() -> Path:
     return cache.built("base", [recipe.read_bytes(), suite.encode(), address.encode()], build)
 
 
-def image() -> Image:
-    """The image of the checkout as it is now, built if it has to be."""
+def image(packages: Sequence[str] = ()) -> Image:
+    """The image of the checkout as it is now, built if it has to be.
+
+    Args:
+        packages: Of Debian, installed as well; their services are not enabled.
+    """
     debian = base()
     project = cache.tree(*(ROOT / name for name in PROJECT if (ROOT / name).exists()))
     ours = cache.tree(*(ROOT / "hil" / name for name in OURS))
@@ -97,6 +108,8 @@ def image() -> Image:
         install.mkdir()
         extra.mkdir()
         _pack(install)
+        if packages:
+            _add(packages, debian / "tree", install)
         _make_key(directory / "login_key")
         furnish(extra, public_key=(directory / "login_key.pub").read_text())
         places = (str(path) for path in (debian, install, extra, directory))
@@ -104,7 +117,9 @@ def image() -> Image:
         labour(command, directory / "build.log", limit_s=SYSTEM_LIMIT_S)
 
     inputs = [debian.name.encode(), *project, *ours, _INSTALL.encode()]
-    result = cache.built("system", inputs, build)
+    inputs += [package.encode() for package in packages]
+    # Of a kind of its own, so that it does not push those of the scenarios out of the cache.
+    result = cache.built("system.more" if packages else "system", inputs, build)
     (package,) = (result / "install").glob("*.deb")
     return Image(
         debian / "vmlinuz",
@@ -120,6 +135,23 @@ def _pack(directory: Path) -> None:
     command = [sys.executable, str(ROOT / "packaging/build_deb.py"), str(directory)]
     labour(command, directory / "build.log", limit_s=SYSTEM_LIMIT_S)
     (directory / "install.sh").write_text(_INSTALL)
+
+
+def _add(packages: Sequence[str], tree: Path, directory: Path) -> None:
+    """Collect Debian's packages as well, with all that they need and the servers lack."""
+    more = directory / "more"
+    (more / "partial").mkdir(parents=True)
+    command = ["apt-get", "--quiet", "--yes", "--no-install-recommends", "--download-only"]
+    # This machine's sources and indexes, but what the servers have installed.
+    for option in (
+        f"Dir::State::status={tree}/var/lib/dpkg/status",
+        f"Dir::Cache::archives={more}",
+        "Debug::NoLocking=1",
+    ):
+        command += ["-o", option]
+    labour([*command, "install", *packages], directory / "more.log", limit_s=SYSTEM_LIMIT_S)
+    with (directory / "install.sh").open("a") as script:
+        script.write(_INSTALL_MORE.format(packages=" ".join(packages)))
 
 
 def _make_key(path: Path) -> None:

@@ -9,6 +9,7 @@ their sessions gone, as after a restart of a BMC, and log in anew.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hil.pair import NODES
@@ -30,17 +31,38 @@ READY_LIMIT_S = 300.0
 
 
 def booted(image: Image) -> Path:
-    """The directory with disks and states of a booted pair of this image."""
+    """The directory with disks and states of a booted pair of this image, as scenarios want it."""
+    return kept("booted", image, _usual)
+
+
+def kept(
+    kind: str,
+    image: Image,
+    prepare: Callable[[VirtualLab], object],
+    inputs: Iterable[bytes] = (),
+) -> Path:
+    """The directory with disks and states of a booted pair of this image.
+
+    Args:
+        kind: Its kind in the cache.
+        image: What the servers boot from.
+        prepare: Makes the booted pair what it is to be, and returns when it is.
+        inputs: What decides this, beside the image and the hardware.
+    """
     modules = (ROOT / "hil/qemu" / name for name in _DECIDES)
     version = run(["qemu-system-x86_64", "--version"]).stdout
     processor = " ".join(accelerator(image.kernel, image.initrd))
-    inputs = [str(image).encode(), version.encode(), processor.encode(), *cache.tree(*modules)]
-    return cache.built("booted", inputs, lambda directory: _boot(image, directory))
+    parts = [str(image).encode(), version.encode(), processor.encode(), *cache.tree(*modules)]
+    return cache.built(kind, [*parts, *inputs], lambda path: _boot(image, path, prepare))
 
 
 def resumed(image: Image) -> VirtualLab:
     """A pair whose servers, at their first power on, are booted already."""
-    state = booted(image)
+    return going_on(image, booted(image))
+
+
+def going_on(image: Image, state: Path) -> VirtualLab:
+    """A pair whose servers, at their first power on, go on from a state that was kept."""
 
     def furnish(guest: Guest) -> None:
         guest.make_disk(state / f"{guest.name}.qcow2", "qcow2")
@@ -49,7 +71,12 @@ def resumed(image: Image) -> VirtualLab:
     return VirtualLab(image, furnish=furnish)
 
 
-def _boot(image: Image, directory: Path) -> None:
+def _usual(lab: VirtualLab) -> None:
+    lab.configure(Settings())
+    ready(lab, limit_s=READY_LIMIT_S)
+
+
+def _boot(image: Image, directory: Path, prepare: Callable[[VirtualLab], object]) -> None:
     with VirtualLab(image) as lab:
         guests = [lab.machines[name] for name in NODES]
         at_ns = lab.power_on()
@@ -57,8 +84,7 @@ def _boot(image: Image, directory: Path) -> None:
             guest.wait_up(at_ns)
             # Whatever is still being done would be done again after every resumption.
             guest.run("systemctl", "is-system-running", "--wait", check=False)
-        lab.configure(Settings())
-        ready(lab, limit_s=READY_LIMIT_S)
+        prepare(lab)
         for guest in guests:
             guest.run("sync")
             guest.ssh.close()
