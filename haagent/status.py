@@ -14,7 +14,7 @@ from haagent.config import Configuration
 from haagent.core.beat import not_promotable, role
 from haagent.core.detector import silence_ns
 from haagent.core.gates import configuration_agrees, recent_fences, standing_reasons
-from haagent.core.moves import restless
+from haagent.core.moves import recent, restless
 from haagent.core.operator import peer_hears_us
 from haagent.core.phases import HOLDING, Active, Alive, Blocked, Left, Silent, Starting, Unheard
 from haagent.core.reasons import Reason
@@ -76,6 +76,7 @@ def snapshot(sources: Sources) -> dict[str, Any]:
         if not _active_somewhere(state, group) and group.settings.name not in state.orders.stopped
     ]
     critical = bool(reasons or homeless)
+    fences_ns = recent_fences(state, sources.now_ns)
     return {
         "cluster": sources.configuration.cluster,
         "node": names[state.settings.me],
@@ -96,7 +97,8 @@ def snapshot(sources: Sources) -> dict[str, Any]:
             if away
         ],
         "drills": dict(sources.drills),
-        "fences_in_window": len(recent_fences(state, sources.now_ns)),
+        "fences_in_window": len(fences_ns),
+        "fences_s_ago": [(sources.now_ns - at_ns) / 1e9 for at_ns in fences_ns],
         "incarnation": state.incarnation,
         "configuration_hash": state.settings.configuration_hash.hex(),
         "stall_ms_max": state.stall_ns / 1e6,
@@ -218,6 +220,7 @@ def _group(sources: Sources, group: Group) -> dict[str, Any]:
         "blocked": blocked,
         "stopped": name in state.orders.stopped,
         "frozen": name in state.orders.frozen,
+        "moves_in_window": len(recent(group, sources.now_ns)),
         "reachable": not group.unreachable,
         "returned": sources.returned.get(name, ""),
         "position": None if group.position < 0 else group.position,

@@ -77,7 +77,8 @@ WITH_NGINX = replace(WEB, drill=DRILLS.drill)
 def drill_command(lab: Lab, machine: Machine, kind: str, *options: str) -> list[str]:
     """The command line that runs a drill on a machine."""
     where = ("--config", str(lab.configuration), "--node", machine.name)
-    return module("haagent", "drill", "run", kind, "--json", *where, *options)
+    verb = [kind] if kind == "chaos" else ["run", kind]
+    return module("haagent", "drill", *verb, "--json", *where, *options)
 
 
 def drilled(lab: Lab, machine: Machine, kind: str, *options: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import IntEnum
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from fencing.config import duration
 from haagent.cli import asking, client
 from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from haagent.drill.archive import Archive
     from haagent.drill.run import Wish
 
+SEEDS = 1_000_000
+"""Short enough to be typed again."""
 ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 
 drill = typer.Typer(
@@ -77,18 +81,57 @@ def run(  # noqa: PLR0913  # every option is a parameter
     was not as it must be; 2 not begun, with the reasons; 3 no agent; 4 aborted.
     """
     from haagent.drill.kinds import Kind  # noqa: PLC0415 only this command needs all of it
-    from haagent.drill.preconditions import SOFT  # noqa: PLC0415
     from haagent.drill.run import Wish  # noqa: PLC0415
 
-    unknown = set(despite or ()) - SOFT
-    if unknown:
-        raise typer.BadParameter(f"--despite takes one of: {', '.join(sorted(SOFT))}")
-    configuration = load_or_exit(config, node)
-    asking.status(socket)  # Ends here, with its own exit code, if no agent answers.
-    wish = Wish(Kind(kind), config, socket, frozenset(despite or ()))
-    record = _run(wish, configuration, lambda name: yes or _typed(name))
-    typer.echo(json.dumps(record) if as_json else _text(configuration, record))
-    raise typer.Exit(Ended[str(record["verdict"]).upper()])
+    wish = Wish(Kind(kind), config, socket, _soft(despite))
+    _run_for_a_person(wish, node, yes=yes, as_json=as_json)
+
+
+@drill.command()
+def chaos(  # noqa: PLR0913  # every option is a parameter
+    *,
+    for_: Annotated[str, typer.Option("--for", help='How long, such as "2h".')],
+    max_level: Annotated[
+        Literal[
+            "switchover",
+            "agent-kill",
+            "agent-freeze",
+            "ring-loss",
+            "fence-standby",
+            "crash-active",
+            "partition",
+            "fence-active",
+        ],
+        typer.Option("--max-level", help="The hardest kind of fault; all below it come as well."),
+    ],
+    apart: Annotated[
+        str, typer.Option("--apart", help="Nothing happens for at least so long between two.")
+    ] = "30s",
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Draw again what was drawn with it.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the node's name.")] = False,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option("--despite", help="Begin all the same: calendar, rested or stable."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: NodeOption = None,
+    socket: SocketOption = DEFAULT_SOCKET,
+) -> None:
+    """Make random faults on the running pair until the first deviation. For benches and the brave.
+
+    Each is a drill of its kind, undone and held against the steady state before the next. The seed
+    is printed. Exit codes as of `drill run`.
+    """
+    from haagent.drill.kinds import Chaos, Kind  # noqa: PLC0415 only this command needs all of it
+    from haagent.drill.run import Wish  # noqa: PLC0415
+
+    seed = secrets.randbelow(SEEDS) if seed is None else seed
+    plan = Chaos(_seconds("--for", for_), Kind(max_level), _seconds("--apart", apart), seed)
+    wish = Wish(Kind.CHAOS, config, socket, _soft(despite), chaos=plan)
+    _run_for_a_person(wish, node, yes=yes, as_json=as_json)
 
 
 @drill.command()
@@ -120,6 +163,33 @@ def scheduled(
     raise typer.Exit(Ended[str(record["verdict"]).upper()])
 
 
+def _soft(despite: list[str] | None) -> frozenset[str]:
+    """Items of the checklist that a person may pass over."""
+    from haagent.drill.preconditions import SOFT  # noqa: PLC0415 only a drill needs all of it
+
+    if set(despite or ()) - SOFT:
+        raise typer.BadParameter(f"--despite takes one of: {', '.join(sorted(SOFT))}")
+    return frozenset(despite or ())
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        value_s = duration.parse(text) / duration.UNITS_NS["s"]
+    except duration.DurationError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+    if value_s <= 0:
+        raise typer.BadParameter(f"{option}: must be longer than nothing")
+    return value_s
+
+
+def _run_for_a_person(wish: Wish, node: str | None, *, yes: bool, as_json: bool) -> NoReturn:
+    configuration = load_or_exit(wish.config, node)
+    asking.status(wish.socket)  # Ends here, with its own exit code, if no agent answers.
+    record = _run(wish, configuration, lambda name: yes or _typed(name))
+    typer.echo(json.dumps(record) if as_json else _text(configuration, record))
+    raise typer.Exit(Ended[str(record["verdict"]).upper()])
+
+
 def _run(
     wish: Wish, configuration: Configuration, confirm: Callable[[str], bool]
 ) -> dict[str, Any]:
@@ -129,7 +199,7 @@ def _run(
 
     output = Output.standard()
     plan = wish.kind.plan
-    output.say(f"drill {wish.kind}: {plan.method}")
+    output.say(f"drill {wish.kind}: {wish.method}")
     output.say(f"expected: {plan.expects}")
 
     def door(request: Mapping[str, object], timeout_s: float) -> Mapping[str, Any]:

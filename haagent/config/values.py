@@ -333,10 +333,10 @@ def short_text(characters_max: int) -> Callable[[object], str]:
 def drill(value: object) -> Kind:
     """A kind of drill."""
     text = forms.text(value)
-    try:
-        return Kind(text)
-    except ValueError:
-        raise ValueError(f"no kind of drill; one of {', '.join(LEVELS)}") from None
+    kind = next((one for one in LEVELS if one == text), None)
+    if kind is None:
+        raise ValueError(f"no kind of drill; one of {', '.join(LEVELS)}")
+    return kind
 
 
 def hours(value: object) -> tuple[Hours, ...]:

@@ -29,7 +29,7 @@ ASKED_AT_ONCE_MAX = 50
 """Questions under way; a service that is gone answers none of them for a second or so."""
 GAP_NOTED_NS = 100_000_000
 """A pause that long between two answers is kept; shorter ones are a busy machine's."""
-SEGMENTS_MAX = 400
+SEGMENTS_MAX = 2000
 
 
 @dataclass(slots=True)

@@ -14,7 +14,11 @@ WIDTH, LEFT, RIGHT = 1100, 170, 20
 LANE, BAR = 46, 26
 TOP = 30
 TICKS_MAX = 12
-STEPS_MS = (100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000)
+STEPS_MS = (
+    *(100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000),
+    *(300_000, 600_000, 1_800_000, 3_600_000, 14_400_000, 86_400_000),
+)
+MINUTES_FROM_S = 600
 LETTER_PX = 7.0
 """About the width of a letter of the font that is used; a label that does not fit is left out."""
 CLASSES = (
@@ -58,9 +62,9 @@ class Drawing:
     def _axis(self, height: int) -> Iterator[str]:
         step = next((s for s in STEPS_MS if self._end_ms / s <= TICKS_MAX), STEPS_MS[-1])
         for number in range(int(self._end_ms // step) + 1):
-            x, seconds = self._x(number * step), number * step / 1000
+            x, text = self._x(number * step), _moment(number * step)
             yield f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{height - 20}"/>'
-            yield f'<text class="tick" x="{x}" y="{height - 4}">{seconds:g} s</text>'
+            yield f'<text class="tick" x="{x}" y="{height - 4}">{text}</text>'
 
     def _bars(self) -> Iterator[str]:
         phases = [
@@ -105,6 +109,14 @@ class Drawing:
             yield f'<rect class="{kind}" {box}><title>{escape(title)}</title></rect>'
             if len(text) * LETTER_PX + 8 < width:
                 yield f'<text class="in" x="{x + 6}" y="{y + BAR / 2 + 5}">{escape(text)}</text>'
+
+
+def _moment(at_ms: float) -> str:
+    """As a clock has it, once it is minutes."""
+    seconds = at_ms / 1000
+    if seconds < MINUTES_FROM_S:
+        return f"{seconds:g} s"
+    return f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02d} h"
 
 
 def _class_of(state: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from haagent.drill import steady
 from haagent.drill.archive import Verdict
+from haagent.drill.chaos import chaos
 from haagent.drill.kinds import Kind
 from haagent.drill.methods import METHODS
 from haagent.drill.rollback import Step, roll_back
@@ -51,7 +52,8 @@ async def experiment(scene: Scene) -> Ending:
     timeline.phase("before")
     if await ending.attempt(steady.before(scene), "no steady state to begin with: "):
         timeline.phase("method")
-        await ending.attempt(METHODS[scene.kind](scene))
+        method = chaos if scene.kind is Kind.CHAOS else METHODS[scene.kind]
+        await ending.attempt(method(scene))
         timeline.phase("rollback")
         if scene.kind is not Kind.CHECK:
             ending.steps = await roll_back(scene)

@@ -19,10 +19,12 @@ class Kind(StrEnum):
     CRASH_ACTIVE = "crash-active"
     PARTITION = "partition"
     FENCE_ACTIVE = "fence-active"
+    CHAOS = "chaos"
+    """Of no level of its own: many of the others, at random."""
 
     @property
     def level(self) -> int:
-        """0 has no effect at all."""
+        """0 has no effect at all; chaos has none."""
         return LEVELS.index(self)
 
     @property
@@ -31,7 +33,7 @@ class Kind(StrEnum):
         return PLANS[self]
 
 
-LEVELS = tuple(Kind)
+LEVELS = tuple(kind for kind in Kind if kind is not Kind.CHAOS)
 
 
 class Where(StrEnum):
@@ -113,4 +115,35 @@ PLANS = {
         power=True,
         takeover=True,
     ),
+    Kind.CHAOS: Plan(
+        Where.ANY,
+        "random faults, each undone before the next",
+        "each goes as its own drill should; between them nothing happens",
+        power=True,
+        takeover=True,
+    ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Chaos:
+    """What is drawn from, and for how long."""
+
+    for_s: float
+    max_level: Kind
+    apart_s: float
+    """At least so long nothing happens between two faults."""
+    seed: int
+
+    @property
+    def method(self) -> str:
+        """What is done, in a sentence, with the seed that does it again."""
+        return (
+            f"for {self.for_s:g} s one of {', '.join(self.kinds)} after the other, at random and at"
+            f" least {self.apart_s:g} s apart, each undone before the next; seed {self.seed}"
+        )
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All up to that level that have an effect."""
+        return LEVELS[1 : self.max_level.level + 1]

@@ -42,20 +42,25 @@ async def check(scene: Scene) -> None:
 
 async def switchover(scene: Scene) -> None:
     """Every group there, and back."""
+    since_ns = time.monotonic_ns()
+    moving(scene)
+    for group, role in scene.began.items():
+        await hand_over(scene, group, _other(role))
+    for group, role in scene.began.items():
+        await hand_over(scene, group, role)
+    if fences(scene, since_ns):
+        raise DeviatedError("somebody was shot during a hand-over in peace")
+
+
+def moving(scene: Scene) -> None:
+    """From now on groups are handed over in peace."""
     watch = scene.watch
     watch.gap_budget_s, watch.still = scene.settings.switchover_budget_s, False
     # A node that has just given a group away says so for some seconds.
     watch.allowed = lambda code: code.startswith(("inactive_", "resource_", "peer_not_promotable"))
-    shots = fences(scene)
-    for group, role in scene.began.items():
-        await _hand_over(scene, group, _other(role))
-    for group, role in scene.began.items():
-        await _hand_over(scene, group, role)
-    if fences(scene) != shots:
-        raise DeviatedError("somebody was shot during a hand-over in peace")
 
 
-async def _hand_over(scene: Scene, group: str, role: str) -> None:
+async def hand_over(scene: Scene, group: str, role: str) -> None:
     """One group to the other node, once that can take it (one that has just given it waits)."""
     watch = scene.watch
     await watch.until(scene.peer_is_back, ORDER_S, "either node could take over")
@@ -78,9 +83,10 @@ def _other(role: str) -> str:
     return "standby" if role == "active" else "active"
 
 
-def fences(scene: Scene) -> int:
-    """Power-offs that this node's agent ordered of late."""
-    return 0 if scene.watch.here is None else int(scene.watch.here["fences_in_window"])
+def fences(scene: Scene, since_ns: int) -> int:
+    """Power-offs that this node's agent has ordered since a moment."""
+    here, at_ns = scene.watch.here, scene.watch.here_ns
+    return 0 if here is None else sum(at_ns - s * 1e9 > since_ns for s in here["fences_s_ago"])
 
 
 async def agent_kill(scene: Scene) -> None:
@@ -88,7 +94,6 @@ async def agent_kill(scene: Scene) -> None:
     watch, peer = scene.watch, scene.pair.peer
     assert watch.there is not None
     incarnation, since_ns = watch.there["incarnation"], time.monotonic_ns()
-    shots = fences(scene)
     watch.allowed, watch.still = _absent, False
     await scene.pair.order("kill", peer)
     scene.say(f"the agent of {peer} is killed")
@@ -97,13 +102,13 @@ async def agent_kill(scene: Scene) -> None:
     def ended() -> bool:
         there = watch.there
         back = there is not None and there["incarnation"] != incarnation
-        return fences(scene) > shots or (back and scene.peer_is_back())
+        return fences(scene, since_ns) > 0 or (back and scene.peer_is_back())
 
     await watch.until(ended, limit_s, f"the agent of {peer} is back, or was shot")
-    if fences(scene) > shots:
+    if fences(scene, since_ns):
         text = f"the agent of {peer} was not back within {scene.patience_s:g} s: it was shot for it"
         scene.say(text)
-        await taken_over(scene, since_ns, shots)
+        await taken_over(scene, since_ns)
         if scene.probed:
             raise DeviatedError(text)  # With a probe there is time enough for a restart.
         return
@@ -116,7 +121,7 @@ async def agent_freeze(scene: Scene) -> None:
     """The agent of the active stops for less than its peer's patience: no more than suspected."""
     watch, peer = scene.watch, scene.pair.peer
     timing = scene.configuration.pair.timing
-    suspect_s, shots = timing.suspect_after_ns / 1e9, fences(scene)
+    suspect_s, since_ns = timing.suspect_after_ns / 1e9, time.monotonic_ns()
     for_s = min((suspect_s + scene.patience_s) / 2, FREEZE_S_MAX)
     watch.allowed = _absent
     await scene.pair.order("freeze", peer, scope="agent", for_s=for_s)
@@ -129,20 +134,20 @@ async def agent_freeze(scene: Scene) -> None:
 
     await watch.until(thawed, for_s + AGENT_BACK_S, f"{peer} fell silent, and is back")
     scene.say(f"{peer} was silent for {watch.silent_s_max:.2f} s and goes on")
-    if fences(scene) != shots:
+    if fences(scene, since_ns):
         raise DeviatedError(f"{peer} was shot although it was frozen for {for_s:g} s only")
 
 
 async def ring_loss(scene: Scene) -> None:
     """One link after the other is lost; the others carry the pair."""
-    watch, shots = scene.watch, fences(scene)
+    watch, since_ns = scene.watch, time.monotonic_ns()
     shared = not_redundant(scene.configuration.links)
     if shared:
         raise DeviatedError(shared)
     for_s = 3 * scene.configuration.pair.timing.dead_after_ns / 1e9 + 2
     for link in scene.configuration.links:
         await _lose(scene, link.name, for_s)
-    if fences(scene) != shots:
+    if fences(scene, since_ns):
         raise DeviatedError("somebody was shot for a lost link")
     watch.allowed = _nothing
 
@@ -201,7 +206,7 @@ async def fence_standby(scene: Scene) -> None:
 
 async def crash_active(scene: Scene) -> None:
     """The active dies as machines do: its kernel, or everything on it, stops."""
-    peer, shots = scene.pair.peer, fences(scene)
+    peer = scene.pair.peer
     scene.watch.check()
     since_ns = time.monotonic_ns()
     _commit(scene)
@@ -211,37 +216,37 @@ async def crash_active(scene: Scene) -> None:
         for_s = scene.patience_s + scene.fence_s + SPARE_S
         await scene.pair.order("freeze", peer, scope="machine", for_s=for_s)
     scene.say(f"{peer} crashes ({scene.settings.crash})")
-    await taken_over(scene, since_ns, shots)
+    await taken_over(scene, since_ns)
 
 
 async def partition(scene: Scene) -> None:
     """No heartbeat passes; until a shot is ordered, mending it is free."""
-    watch, shots = scene.watch, fences(scene)
-    since_ns = time.monotonic_ns()
+    watch, since_ns = scene.watch, time.monotonic_ns()
     watch.allowed, watch.still = _absent, False
     watch.gap_budget_s = scene.settings.takeover_budget_s
     for_s = scene.patience_s + scene.fence_s + SPARE_S
     names = [link.name for link in scene.configuration.links]
     await watch.silence(names)
     scene.say("all heartbeat links are silenced")
-    await watch.until(lambda: _shooting(scene, shots), for_s, f"{scene.pair.peer} is shot")
+    await watch.until(lambda: _shooting(scene, since_ns), for_s, f"{scene.pair.peer} is shot")
     _commit(scene)
     # The groups are to be here before a word of the returning peer is heard; then it is mended.
     try:
-        await taken_over(scene, since_ns, shots, back=False)
+        await taken_over(scene, since_ns, back=False)
     finally:
         await watch.mend()
     await came_back(scene, since_ns)
 
 
-def _shooting(scene: Scene, shots: int) -> bool:
+def _shooting(scene: Scene, since_ns: int) -> bool:
     here = scene.watch.here
-    return fences(scene) > shots or (here is not None and here["peer_state"]["phase"] == "fencing")
+    fencing = here is not None and here["peer_state"]["phase"] == "fencing"
+    return fencing or fences(scene, since_ns) > 0
 
 
 async def fence_active(scene: Scene) -> None:
     """Somebody else cuts the power of the active; its peer has to find out by itself."""
-    peer, shots = scene.pair.peer, fences(scene)
+    peer = scene.pair.peer
     scene.watch.check()
     since_ns = time.monotonic_ns()
     _commit(scene)
@@ -250,7 +255,7 @@ async def fence_active(scene: Scene) -> None:
         await scene.power.cut()
     except EdgeError as error:
         scene.watch.deviations.append(f"{peer} was not read off after the cut: {error}")
-    await taken_over(scene, since_ns, shots)
+    await taken_over(scene, since_ns)
 
 
 def _commit(scene: Scene) -> None:
@@ -260,7 +265,7 @@ def _commit(scene: Scene) -> None:
     watch.gap_budget_s = scene.settings.takeover_budget_s
 
 
-async def taken_over(scene: Scene, since_ns: int, shots: int, *, back: bool = True) -> None:
+async def taken_over(scene: Scene, since_ns: int, *, back: bool = True) -> None:
     """The groups come here, after exactly one shot; then the peer comes back.
 
     Raises:
@@ -272,7 +277,7 @@ async def taken_over(scene: Scene, since_ns: int, shots: int, *, back: bool = Tr
     await scene.watch.until(scene.all_here, budget_s * FINISH, "every group is active here")
     scene.took("takeover, from the fault", since_ns, budget_s)
     scene.times += await failover_times(scene, since_ns)
-    ordered = fences(scene) - shots
+    ordered = fences(scene, since_ns)
     if ordered != 1:
         scene.watch.deviations.append(f"{ordered} power-offs were ordered, not one")
     if back:

@@ -23,7 +23,7 @@ from haagent.drill.archive import Archive, Verdict, new_id
 from haagent.drill.client import Clients
 from haagent.drill.experiment import experiment, report
 from haagent.drill.holders import Holders
-from haagent.drill.kinds import Kind
+from haagent.drill.kinds import Chaos, Kind
 from haagent.drill.pair import Door, Pair
 from haagent.drill.power import Power
 from haagent.drill.preconditions import Found, Item
@@ -53,6 +53,24 @@ class Wish:
     despite: frozenset[str] = frozenset()
     """Items of the checklist that are passed over."""
     by: str = "person"
+    chaos: Chaos | None = None
+    """What is drawn from, if the kind is chaos."""
+
+    @property
+    def level(self) -> Kind:
+        """The hardest kind that it may come to."""
+        return self.chaos.max_level if self.chaos else self.kind
+
+    @property
+    def power(self) -> bool:
+        """Power is cut, or may be."""
+        kinds = self.chaos.kinds if self.chaos else (self.kind,)
+        return any(kind.plan.power for kind in kinds)
+
+    @property
+    def method(self) -> str:
+        """What is done, in a sentence."""
+        return self.chaos.method if self.chaos else self.kind.plan.method
 
 
 @dataclass(slots=True)
@@ -78,12 +96,12 @@ class Drill:
             "form": FORM,
             "id": new_id(began, kind, both.me),
             "kind": kind.value,
-            "level": kind.level,
+            "level": self.wish.level.level,
             "node": both.me,
             "peer": both.peer,
             "by": self.wish.by,
             "began": began.isoformat(timespec="seconds"),
-            "method": kind.plan.method,
+            "method": self.wish.method,
             "expects": kind.plan.expects,
             "configuration_hash": pair.configuration_hash.hex(),
         }
@@ -93,7 +111,7 @@ class Drill:
             # A check that finds something has done its work; any other drill did not begin.
             verdict = Verdict.FAILED if kind is Kind.CHECK else Verdict.SKIPPED
             self._end(verdict, "; ".join(f"{item.code}: {item.text}" for item in refused))
-        elif kind.plan.power and not self.confirm(both.peer):
+        elif self.wish.power and not self.confirm(both.peer):
             self._end(Verdict.SKIPPED, "not confirmed: nothing was done")
         else:
             await self._carry_out(both, timeline)
@@ -132,7 +150,8 @@ class Drill:
             logins = {} if self.wish.kind is Kind.CHECK else self.configuration.drill.writes
             writes = Writes(self.configuration.groups, logins, self._record["id"])
             stack.push_async_callback(writes.close)
-            scene = Scene(self.wish.kind, self.configuration, both, power, timeline, watch, writes)
+            kind, chaos = self.wish.kind, self.wish.chaos
+            scene = Scene(kind, self.configuration, both, power, timeline, watch, writes, chaos)
             _listen_to_signals(watch)
             stack.push_async_callback(clients.close)
             stack.push_async_callback(holders.close)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from haagent.config import Configuration
-from haagent.drill.kinds import Kind
+from haagent.drill.kinds import Chaos, Kind
 from haagent.drill.pair import Pair, may_take_over, roles
 from haagent.drill.power import Power
 from haagent.drill.settings import DrillSettings
@@ -28,6 +28,8 @@ class Scene:
     timeline: Timeline
     watch: Watch
     writes: Writes
+    chaos: Chaos | None = None
+    """Of chaos alone: what is drawn from."""
     began: dict[str, str] = field(default_factory=dict)
     """This node's roles at the beginning, by group."""
     cut: bool = False

@@ -56,6 +56,8 @@ class Watch:
         self._holders = holders
         self.here: Status | None = None
         """The newest status of this node, None while its agent does not answer."""
+        self.here_ns = 0
+        """When it came, monotonic."""
         self.there: Status | None = None
         self.allowed: Callable[[str], bool] = lambda _: False
         """Says of an alarm's code that it belongs to what the drill does at the moment."""
@@ -187,6 +189,7 @@ class Watch:
     async def _look_here(self) -> None:
         while True:
             self.here = await self._pair.status(self._pair.me)
+            self.here_ns = time.monotonic_ns()
             self._tell(self._pair.me, self.here)
             if self.here is not None:
                 peer = self.here["peer_state"]

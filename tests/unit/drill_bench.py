@@ -21,6 +21,7 @@ HEALTHY: Mapping[str, Any] = {
             "since_s": 9000.0,
             "stopped": False,
             "frozen": False,
+            "moves_in_window": 0,
             "position": 100,
         }
     ],
@@ -35,6 +36,7 @@ HEALTHY: Mapping[str, Any] = {
     "maintenance": False,
     "standby_nodes": [],
     "fences_in_window": 0,
+    "fences_s_ago": [],
     "incarnation": 1,
     "drills": {"under_way": None, "faults": [], "proven": {}},
 }
