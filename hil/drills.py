@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WITNESS, WITNESS_ADDRESS = "client", CLIENT[0].addresses[0].partition("/")[0]
 SAID_LIMIT_S = 60.0
 FAULTLESS_LIMIT_S = 90.0
-"""For an agent that was killed to be back, and a drill that was killed to be forgotten (15 s)."""
+"""For an agent that was killed to be back, and a drill that was killed to be forgotten (6 s)."""
 DRILLS = Options(
     timing={"max_fences": 100, "fence_retry": "1s"},
     check_every="1s",

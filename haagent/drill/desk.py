@@ -28,7 +28,7 @@ ORDERS = (
 )
 LETTER_S = 3.0
 """What a question to the peer may take; on a good link it is a millisecond or two."""
-SESSION_S = 15.0
+SESSION_S = 6.0
 """A drill that says nothing for so long is over: whoever runs it has died."""
 
 log = structlog.get_logger()

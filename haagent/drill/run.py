@@ -155,9 +155,9 @@ class Drill:
             _listen_to_signals(watch)
             stack.push_async_callback(clients.close)
             stack.push_async_callback(holders.close)
-            clients.start()
-            await holders.start()
             try:
+                clients.start()
+                await holders.start()
                 for node in (both.me, both.peer):
                     await both.order("begin", node, id=self._record["id"])
                 await writes.start()

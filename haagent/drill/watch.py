@@ -18,7 +18,7 @@ from haagent.errors import EdgeError
 
 LOOK_HERE_S = 0.1
 LOOK_THERE_S = 0.5
-SESSION_EVERY_S = 5.0
+SESSION_EVERY_S = 2.0
 """A third of the time after which the agents take a drill that says nothing for dead."""
 LEASE_S = 3.0
 """Of a silence that is renewed all the time."""

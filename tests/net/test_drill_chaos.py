@@ -25,7 +25,7 @@ CHAOS = ("--apart", "1s", "--yes", "--seed")
 def test_random_faults_on_a_healthy_pair(lab: Lab, roles: Roles) -> None:
     """Begun on the active, it takes its turns at both places, and the pair ends as it began."""
     active, _standby = roles
-    options = ("--for", "40s", "--max-level", "fence-active", *CHAOS, "11")
+    options = ("--for", "20s", "--max-level", "fence-active", *CHAOS, "11")
     with RunningDrill(lab, active, "chaos", *options) as drill:
         record = drill.record()
     assert record["verdict"] == "passed", record["reason"]

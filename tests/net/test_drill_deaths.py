@@ -6,47 +6,86 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
 from hil.drills import RESTARTED, RunningDrill, faultless, running
 from hil.lab import Lab
 from hil.machine import Machine
+from hil.proof import never_both
+from hil.record import NotSeenError
 from hil.watch import orders
 
 Roles = tuple[Machine, Machine]
 OPTIONS = RESTARTED
 pytestmark = pytest.mark.usefixtures("fit_pair")
-CASES = [
-    ("ring-loss", "link ring is silenced", "drill"),
-    ("ring-loss", "link ring is silenced", "agent"),
-    ("ring-loss", "link ring is silenced", "both"),
+MILD = [
+    ("switchover", "hand web over", "both"),
+    ("agent-kill", "is killed", "both"),
     ("agent-freeze", "is frozen for", "drill"),
     ("agent-freeze", "is frozen for", "agent"),
     ("agent-freeze", "is frozen for", "both"),
+    ("ring-loss", "link ring is silenced", "drill"),
+    ("ring-loss", "link ring is silenced", "agent"),
+    ("ring-loss", "link ring is silenced", "both"),
     ("partition", "all heartbeat links are silenced", "drill"),
     ("partition", "all heartbeat links are silenced", "both"),
 ]
+"""Steps before any power is touched."""
+GRAVE = [
+    ("fence-standby", "cutting the power of", "drill"),
+    ("fence-standby", "cutting the power of", "both"),
+    ("crash-active", "crashes (freeze)", "drill"),
+    ("crash-active", "crashes (freeze)", "both"),
+    ("partition", ": fencing", "both"),
+    ("fence-active", "from outside", "drill"),
+    ("fence-active", "from outside", "both"),
+    ("fence-active", "--- rollback", "both"),
+]
+"""Steps at which the peer's power is at stake."""
 
 
-@pytest.mark.parametrize(("kind", "step", "victim"), CASES)
-def test_killed_in_the_act(lab: Lab, roles: Roles, kind: str, step: str, victim: str) -> None:
-    """SIGKILL of the drill, of the agent that carries the fault, of both: nothing is left."""
+def killed(lab: Lab, roles: Roles, kind: str, step: str, victim: str) -> None:
+    """Run a drill, and kill the drill, the agent that carries its fault, or both, at a step."""
     active, standby = roles
-    carrier = active if kind == "agent-freeze" else standby
-    since_ns = time.monotonic_ns()
-    with RunningDrill(lab, standby, kind, "--yes") as drill:
+    place = active if kind == "fence-standby" else standby
+    carrier = active if kind in {"agent-freeze", "agent-kill"} else place
+    with RunningDrill(lab, place, kind, "--yes") as drill:
         drill.wait_said(step)
         if victim in {"agent", "both"}:
-            os.kill(running(carrier, "run"), signal.SIGKILL)
+            with suppress(NotSeenError):  # It was killed by the drill, and is not back yet.
+                os.kill(running(carrier, "run"), signal.SIGKILL)
         if victim in {"drill", "both"}:
             drill.signal(signal.SIGKILL)
         drill.wait_end()
     faultless(lab)
-    assert orders(lab, since_ns) == []
     for machine in lab.machines.values():
         left = [pid for pid in machine.processes() if "stopper" in _command(pid)]
         assert left == [], "something still freezes"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("kind", "step", "victim"), MILD)
+def test_killed_in_the_act(lab: Lab, roles: Roles, kind: str, step: str, victim: str) -> None:
+    """SIGKILL of the drill, of the agent that carries the fault, of both: nothing is left."""
+    since_ns = time.monotonic_ns()
+    killed(lab, roles, kind, step, victim)
+    assert orders(lab, since_ns) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("kind", "step", "victim"), GRAVE)
+def test_killed_while_power_is_at_stake(
+    lab: Lab, roles: Roles, kind: str, step: str, victim: str
+) -> None:
+    """S1: the same with a power-off on its way: both nodes have power in the end, one serves."""
+    shot = roles[1] if kind == "fence-standby" else roles[0]
+    since_ns = time.monotonic_ns()
+    killed(lab, roles, kind, step, victim)
+    assert all(machine.is_on for machine in lab.machines.values())
+    assert {node for node, _ in orders(lab, since_ns)} <= {shot.name}
+    never_both(lab)
 
 
 def _command(pid: int) -> str:

@@ -41,8 +41,10 @@ def test_data_that_falls_behind(lab: Lab, roles: Roles) -> None:
     with RunningDrill(lab, standby, "ring-loss") as drill:
         drill.wait_said("link lan is silenced")
         lab.services.set_position(active, POSITION_BEHIND_MAX + 1000)
-        record = drill.record()
+        drill.wait_said("STOP: ")
+        # Else the way back would wait for it, as long as it does.
         lab.services.set_position(standby, POSITION_BEHIND_MAX + 1000)
+        record = drill.record()
     assert record["verdict"] == "aborted", record
     assert "further behind than max_lag" in record["reason"]
     Agent(standby).wait(lambda s: s["takeover"]["possible"], TAKEOVER_LIMIT_S, "fresh again")
