@@ -37,6 +37,7 @@ from haagent.drill.station import Station
 from haagent.durable import DurableRecord
 from haagent.edges import Edges
 from haagent.errors import EdgeError
+from haagent.feeding import FeedingRight
 from haagent.heartbeats import Heartbeats
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
@@ -75,7 +76,8 @@ class Agent:
         self._armed_ns: int | None = None
         self._turning = True
         """A turn is under way or about to come; at first, until there is a state to turn."""
-        self._watchdog = Watchdog(configuration.watchdog)
+        self._right = FeedingRight(self._incarnation, configuration.watchdog.right_ns)
+        self._watchdog = Watchdog(configuration.watchdog, self._right.lasts)
         self._notifier = Notifier.from_environment()
         self._leaves = False
         """The node is left for good, rather than taken up by the next agent."""
@@ -91,6 +93,7 @@ class Agent:
         self._links = LinkSet(configuration.links, self._datagram, self._netlink)
         history = self._onlookers.history
         self._edges = Edges(configuration, self._netlink, durable, self._take, history.note)
+        self._edges.panel.stood_by = self._right.agreed
         me, newest = self._incarnation, self._newest
         witnesses = self._edges.panel.look_now
         self._drills = Station(
@@ -194,7 +197,7 @@ class Agent:
             log.warning("agent.not_punctual", refused=refused)
         now_ns, record, same_boot = time.monotonic_ns(), self._record, self._same_boot
         first = start(
-            self._configuration.pair,
+            replace(self._configuration.pair, unfed_s=self._watchdog.unfed_s),
             incarnation=self._incarnation,
             now_ns=now_ns,
             record=record,
@@ -273,6 +276,7 @@ class Agent:
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
         self._edges.panel.observe(before, result.state)
+        self._right.observe(result.state)
         if before.groups is not result.state.groups:
             self._notifier.status(self._report.line())
         self._onlookers.observe(before, event, result, now_ns)
@@ -305,6 +309,9 @@ class Agent:
 
     def _send(self, beat: Beat) -> None:
         self._watchdog.beat(time.monotonic_ns())
+        if (unfed_s := self._watchdog.unfed_s) != self._state.settings.unfed_s:
+            self._take(Reconfigured(replace(self._state.settings, unfed_s=unfed_s)))
+        self._right.sent(self._heartbeats.following, host.boottime_ns())
         self._notifier.beat(time.monotonic_ns())
         keys, links = self._configuration.keys, len(self._configuration.links)
         for index, data in enumerate(self._heartbeats.signed(beat.body, keys, links)):
@@ -322,10 +329,13 @@ class Agent:
             return
         self._onlookers.counts.frames["frames"] += 1
         self._edges.heard_ns = min(heard_ns, time.monotonic_ns())
+        self._right.heard(frame)
         self._take(PeerHeard(link, self._edges.heard_ns, frame))
 
     def _know_peer(self, before: State, state: State) -> None:
         """Hold the peer's fence devices to the machine that its own frames say it is."""
+        if state.view is not None:
+            self._edges.outwaiting.peer_unfed_s = state.view.body.unfed_s
         identity = state.view.body.host_identity if state.view else b""
         known = before.view.body.host_identity if before.view else b""
         if identity != known and any(identity):
@@ -350,7 +360,7 @@ class Agent:
         self._configuration = self._report.configuration = replace(new, pair=pair)
         self._onlookers.desk.reconfigure(new.alerts)
         self._drills.adopt(new)
-        self._take(Reconfigured(pair))
+        self._take(Reconfigured(replace(pair, unfed_s=self._watchdog.unfed_s)))
 
     def _stop(self, kind: StopKind) -> None:
         if kind is StopKind.LEAVE:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from fencing import FenceOutcome
 from fencing.levels import Fence as FenceLevels
 from fencing.lock import FenceLock, lock_path
 from fencing.readiness import Readiness
@@ -53,6 +54,7 @@ from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
 from haagent.evidence import PROBE_WINDOW_S, Evidence, Probes
 from haagent.netlink import Netlink
+from haagent.outwaiting import Outwaiting
 from haagent.reach import Verdict
 from haagent.services import Services
 from haagent.vip import Vip
@@ -127,6 +129,9 @@ class Edges:
         self.panel = make_panel(configuration)
         self.heard_ns: int | None = None
         """When the peer's last authentic frame arrived, monotonic: one read off does not speak."""
+        self.outwaiting = Outwaiting(
+            self.panel, lambda: self.heard_ns, allowed=configuration.watchdog.fence
+        )
         self._fence_judged: tuple[bool, str] | None = None
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -325,8 +330,15 @@ class Edges:
                 took_ms=(step.finished_ns - step.started_ns) / 1e6,
             )
         self.measure_settle(report.proof)
+        outcome, detail = report.outcome, report.detail
         read_ns = report.read_off_monotonic_ns
-        self._take(FenceFinished(attempt, report.outcome, report.detail, read_ns))
+        if outcome is not FenceOutcome.CONFIRMED_OFF:
+            gone_ns = await self.outwaiting.gone()
+            if gone_ns is not None:
+                outcome, read_ns = FenceOutcome.CONFIRMED_OFF, gone_ns
+                log.info("fence.outwaited", attempt=attempt, instead_of=detail)
+                detail = f"reset by its own watchdog; {detail}"
+        self._take(FenceFinished(attempt, outcome, detail, read_ns))
 
     def measure_settle(self, shots: Sequence[Shot]) -> None:
         """The peer was read off: how much longer was it heard?"""

@@ -24,6 +24,11 @@ class Heartbeats:
         self._incarnation = incarnation
         self._counter = 0
 
+    @property
+    def following(self) -> int:
+        """The counter of the next frame."""
+        return self._counter + 1
+
     def signed(self, body: Body, keys: Keys, links: int) -> Iterator[bytes]:
         """One heartbeat's frame for each link."""
         content, key = encode_body(body), keys.secrets[keys.send]

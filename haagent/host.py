@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -29,6 +30,11 @@ def boot_id() -> str:
     Source: proc(5), /proc/sys/kernel/random/boot_id.
     """
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def boottime_ns() -> int:
+    """Monotonic, and it goes on while the machine is suspended."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def system_uuid() -> bytes:

@@ -12,14 +12,13 @@ from haagent.config.drill_checks import check_drill
 from haagent.config.findings import Findings
 from haagent.config.group_checks import check_groups
 from haagent.config.schema import LinkTable, TimingTable
+from haagent.config.watchdog_checks import check_watchdog
 from haagent.config.watching import check_watching
 from haagent.config.witness_plans import check_witnesses
 
 DEAD_INTERVALS_MIN = 3
 """Fewer, and two lost frames in a row would be a death. Source: design, section 6 (S6) and 7."""
 SUSPECT_INTERVALS_MIN = 2
-WATCHDOG_INTERVALS_MIN = 3
-"""Fewer, and one heartbeat that is late by as much as the next would reset the machine."""
 
 
 def check(document: Document, findings: Findings) -> None:
@@ -31,7 +30,7 @@ def check(document: Document, findings: Findings) -> None:
     _check_judgement(document, findings)
     _check_fences(document, findings)
     check_groups(document, findings)
-    _check_watchdog(document, findings)
+    check_watchdog(document, findings)
     check_witnesses(document, findings)
     check_addresses(document, findings)
     check_watching(document, findings)
@@ -153,17 +152,3 @@ def _check_fences(document: Document, findings: Findings) -> None:
         if all(fence.node != node.table.name for fence in document.fences.tables):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"
             findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")
-
-
-def _check_watchdog(document: Document, findings: Findings) -> None:
-    """The kernel counts in seconds, and the heartbeats feed it."""
-    if document.watchdog is None or document.timing is None:
-        return
-    timeout, interval = document.watchdog.table.timeout, document.timing.table.interval
-    if timeout % duration.UNITS_NS["s"]:
-        text = 'a watchdog has whole seconds; such as "10s"'
-        findings.error("watchdog.timeout", duration.render(timeout), text)
-    elif timeout < WATCHDOG_INTERVALS_MIN * interval:
-        least = duration.render(WATCHDOG_INTERVALS_MIN * interval)
-        text = f"less than {WATCHDOG_INTERVALS_MIN} heartbeats, which feed it; at least {least}"
-        findings.error("watchdog.timeout", duration.render(timeout), text)

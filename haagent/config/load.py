@@ -150,7 +150,11 @@ def _configuration(
         reach=_reach(document.network.table, everything),
         hooks=MappingProxyType(_hooks(document.hooks.table)),
         watchdog=WatchdogSettings(
-            watchdog.mode, watchdog.identity or "", watchdog.timeout // duration.UNITS_NS["s"]
+            watchdog.mode,
+            watchdog.identity or "",
+            watchdog.timeout // duration.UNITS_NS["s"],
+            watchdog.fence,
+            watchdog.unfed_after // duration.UNITS_NS["s"],
         ),
         metrics=metrics(document.metrics.table),
         witnesses=tuple(plan_witness(entry.table) for entry in document.witnesses),
@@ -243,9 +247,9 @@ def _hash(document: Document) -> bytes:
     """Hash of what must be equal on both nodes, blind to how it is written.
 
     Left out: keys and passwords (a rotation does not reach both nodes at once), everything of
-    [agent] and [watchdog], which each node may have its own way, and [hooks], [metrics],
-    [[alert]] and [drill], which decide nothing. Left out too are values that equal the default, so
-    that a release with a new key agrees with the one before.
+    [agent] and [watchdog], which each node may have its own way, but for the watchdogs' being a
+    fence, and [hooks], [metrics], [[alert]] and [drill], which decide nothing. Left out too are
+    values that equal the default, so that a release with a new key agrees with the one before.
     """
     assert document.timing is not None, "no error, and yet a table is missing"
     assert document.network is not None, "no error, and yet a table is missing"
@@ -262,6 +266,8 @@ def _hash(document: Document) -> bytes:
     }
     if document.witnesses:
         shared["witnesses"] = [_plain(entry.table) for entry in document.witnesses]
+    if document.watchdog is not None and document.watchdog.table.fence:
+        shared["watchdog"] = {"unfed_after": document.watchdog.table.unfed_after}
     text = json.dumps(shared, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).digest()[:HASH_BYTES]
 

@@ -163,6 +163,10 @@ class WatchdogTable(Table):
     mode: Mode = _WATCHDOG.mode
     identity: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     timeout: Annotated[int, PlainValidator(forms.span("5s", "60s"))] = _ns(_WATCHDOG.timeout_s)
+    fence: bool = _WATCHDOG.fence
+    unfed_after: Annotated[int, PlainValidator(forms.span("5s", "60s"))] = _ns(
+        _WATCHDOG.unfed_after_s
+    )
 
 
 class NodeTable(Table):

@@ -92,6 +92,7 @@ def body(state: State, now_ns: int) -> Body:
         links=tuple(_link(link, now_ns) for link in state.links),
         groups=tuple(_group(state, group) for group in state.groups),
         release=state.settings.release,
+        unfed_s=state.settings.unfed_s,
     )
 
 

@@ -10,7 +10,16 @@ from haagent.core.detector import silence_ns
 from haagent.core.effects import GatherEvidence
 from haagent.core.events import Consent, EvidenceGathered
 from haagent.core.freshness import too_old
-from haagent.core.phases import Blocked, FenceCause, Standby, Stuck, Wanting, Yielded
+from haagent.core.phases import (
+    Blocked,
+    FenceCause,
+    Fencing,
+    Silent,
+    Standby,
+    Stuck,
+    Wanting,
+    Yielded,
+)
 from haagent.core.reasons import Reason
 from haagent.core.settings import PairSettings, S
 from haagent.core.state import Evidence, Group, LinkState, State
@@ -40,9 +49,26 @@ def ask_evidence(turn: Turn) -> None:
     else:
         # The last answer stands until the next one, so that a silent hour has no gaps in it.
         turn.set(evidence=replace(evidence, asked_ns=turn.now_ns, attempt=attempt))
-    asks = turn.state.settings.witnessed and gains(turn.state)
+    asks = turn.state.settings.witnessed and _claims(turn.state, turn.now_ns)
     terms = tuple(known_term(turn.state, group) for group in turn.state.groups) if asks else ()
     turn.emit(GatherEvidence(attempt, terms))
+
+
+def _claims(state: State, now_ns: int) -> bool:
+    """Whether the witnesses are asked for their consent.
+
+    While we have it they do not stand by the peer, which may be reset for that (S2 e). So it is
+    not kept by a node that shoots nobody, for whatever other reason.
+    """
+    if isinstance(state.pair, Fencing):
+        return True
+    if not gains(state) or standing_reasons(state, now_ns):
+        return False
+    evidence, silent_ns = state.evidence, silence_ns(state, now_ns)
+    cause = state.pair.cause if isinstance(state.pair, Silent) else FenceCause.SILENCE
+    if evidence is None or evidence.answered_ns is None:
+        return True
+    return not _seen_reasons(state, evidence, cause, silent_ns)
 
 
 def take_evidence(turn: Turn, event: EvidenceGathered) -> None:
@@ -179,11 +205,20 @@ def leaves_first_shot(state: State) -> bool:
 
 def _evidence_reasons(state: State, cause: FenceCause, silent_ns: int) -> list[Reason]:
     evidence = state.evidence
-    if evidence is None or evidence.answered_ns is None:
+    answered_ns = None if evidence is None else evidence.answered_ns
+    if evidence is None or answered_ns is None or state.now_ns - answered_ns >= EVIDENCE_OLD_NS:
         return [Reason.EVIDENCE_PENDING]
-    if state.now_ns - evidence.answered_ns >= EVIDENCE_OLD_NS:
-        return [Reason.EVIDENCE_PENDING]
-    reasons = _witness_reasons(state.settings, evidence.consent)
+    reasons = _seen_reasons(state, evidence, cause, silent_ns)
+    if reasons and evidence.consent is Consent.UNASKED:
+        return reasons  # They were not asked because of these.
+    return _witness_reasons(state.settings, evidence.consent) + reasons
+
+
+def _seen_reasons(
+    state: State, evidence: Evidence, cause: FenceCause, silent_ns: int
+) -> list[Reason]:
+    """What a node sees for itself."""
+    reasons = []
     if not connected(state):
         reasons.append(Reason.ISOLATED)
     if cause is FenceCause.ALONE and evidence.vip_answered:

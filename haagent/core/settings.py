@@ -85,6 +85,8 @@ class PairSettings:
     """The system UUID of this machine (SMBIOS), zero when it is unknown."""
     release: int = 0
     """Of this software, for the peer's operators to compare."""
+    unfed_s: int = 0
+    """What our watchdog promises the peer (S2 e); see haagent.core.wire.Body."""
 
     @property
     def peer(self) -> int:

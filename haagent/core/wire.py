@@ -21,9 +21,10 @@ everything before it.
     52     16   host identity (system UUID), zero when unknown
     68     16   configuration hash
     84     4    release of the sender's software: major (1), minor (1), patch (2)
-    88     1    number of links L
-    89     1    number of groups G
-    90     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
+    88     2    unfed: seconds after which the sender's watchdog has reset it, see Body
+    90     1    number of links L
+    91     1    number of groups G
+    92     10*L per link: last counter heard on it (8), age of it in ms (2, 65535 never)
     ...    per group: name length (1), name, role (1), flags (1: 1 promotable, 2 switchover,
            4 stopped, 8 frozen by an operator, 16 the holder's word says complete, 32 complete),
            reason for not promotable (1), term (8), term last held (8),
@@ -55,7 +56,7 @@ VERSION = 1
 
 _MAGIC = b"HAAG"
 _HEADER = struct.Struct("!4sBBBBQQ8s")
-_FIXED = struct.Struct("!QHHII16s16sIBB")
+_FIXED = struct.Struct("!QHHII16s16sIHBB")
 _LINK = struct.Struct("!QH")
 _GROUP = struct.Struct("!BBBQQQQQqQQ")
 _MAC_BYTES = 32
@@ -171,6 +172,9 @@ class Body:
     groups: tuple[GroupReport, ...]
     release: int = 0
     """Of the software, packed as on the wire; decides nothing."""
+    unfed_s: int = 0
+    """So long after it lost us and the witnesses, at most, a sender that holds a group has been
+    reset by its own watchdog (S2 e); 0: it promises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,7 @@ def encode_body(body: Body) -> bytes:
         body.host_identity,
         body.configuration_hash,
         body.release,
+        body.unfed_s,
         len(body.links),
         len(body.groups),
     )
@@ -319,7 +324,7 @@ def _decode_body(content: bytes) -> Body:
     try:
         fixed = _FIXED.unpack_from(content)
         echo, stall_ms, flags, pausing_ms, version, identity, configuration, *counted = fixed
-        release, links, groups = counted
+        release, unfed_s, links, groups = counted
         if links > LINKS_MAX or groups > GROUPS_MAX or flags & ~_BODY_FLAGS:
             raise DecodeError(Refusal.MALFORMED)
         at = _FIXED.size
@@ -349,6 +354,7 @@ def _decode_body(content: bytes) -> Body:
         links=tuple(link_reports),
         groups=tuple(group_reports),
         release=release,
+        unfed_s=unfed_s,
     )
 
 

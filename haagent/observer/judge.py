@@ -3,7 +3,8 @@
 
 An observer agrees to the takeover of one node at a time, for the time of a lease that each further
 claim renews. One that was started anew does not know to whom it had agreed: for the time of a lease
-it agrees to nothing (`YOUNG`), and so of two nodes at most one ever has a majority of observers.
+it agrees to nothing and stands by nobody (`YOUNG`), and so of two nodes at most one ever has a
+majority of observers.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Judge:
         self.granted: int | None = None
         """To whose takeover we agreed."""
         self._granted_until_ns = 0
+        self._claim = b""
+        """By what name that was asked for."""
 
     def hear(self, frame: Frame, now_ns: int) -> bool:
         """A heartbeat arrived; False for a replay."""
@@ -89,24 +92,31 @@ class Judge:
         """Whether the service answered of late."""
         return self._rules.probed and now_ns - self._served_ns < self._rules.dead_after_ns * 3
 
-    def asked(self, node: int, ask: Ask, terms: Sequence[int], now_ns: int) -> tuple[Said, str]:
-        """The answer to a node, and why."""
+    def asked(
+        self, node: int, ask: Ask, terms: Sequence[int], now_ns: int, claim: bytes = b""
+    ) -> tuple[Said, str]:
+        """The answer to a node, and why; a claim is given back by the name that it has."""
         if self.granted is not None and now_ns >= self._granted_until_ns:
             self.granted = None
         match ask:
             case Ask.RELEASE:
-                if self.granted == node:
+                if self.granted == node and claim == self._claim:
                     self.granted = None
                 return Said.YES, "given back"
             case Ask.LOOK:
-                return self._against(node) or (Said.YES, "answers")
+                return self._young(now_ns) or self._against(node) or (Said.YES, "answers")
             case Ask.CLAIM:
-                return self._claimed(node, terms, now_ns)
+                said = self._young(now_ns) or self._claimed(node, terms, now_ns)
+                self._claim = claim if said[0] is Said.YES else self._claim
+                return said
+
+    def _young(self, now_ns: int) -> tuple[Said, str] | None:
+        left_ns = self._young_until_ns - now_ns
+        if left_ns <= 0:
+            return None
+        return Said.YOUNG, f"was started just now, agrees to nothing for {left_ns / 1e9:.0f} s"
 
     def _claimed(self, node: int, terms: Sequence[int], now_ns: int) -> tuple[Said, str]:
-        if now_ns < self._young_until_ns:
-            left_s = (self._young_until_ns - now_ns) / 1e9
-            return Said.YOUNG, f"was started just now, agrees to nothing for {left_s:.0f} s"
         refusal = self._against(node) or self._alive(node, now_ns) or self._superseded(terms)
         if refusal is not None:
             return refusal

@@ -17,7 +17,7 @@ from haagent.core.wire import DecodeError, Frame, decode
 from haagent.errors import EdgeError
 from haagent.observer.judge import Judge, Rules
 from haagent.probes import Probe
-from haagent.witness.telegram import BYTES_MAX, Answer, Question, Said, Seal
+from haagent.witness.telegram import BYTES_MAX, CLAIM_BYTES, Answer, Question, Said, Seal
 
 PROBE_EVERY_S = 1.0
 QUEUED_MAX = 64
@@ -130,7 +130,8 @@ class Server:
             self._session = os.urandom(8)
             self._nonces.clear()
         before = self._judge.granted
-        said, why = self._judge.asked(question.sender, question.ask, question.terms, now_ns)
+        claim = question.nonce[:CLAIM_BYTES]
+        said, why = self._judge.asked(question.sender, question.ask, question.terms, now_ns, claim)
         if self._judge.granted != before:
             granted = self._judge.granted
             log.info(

@@ -34,6 +34,9 @@ class Vote:
     """For the operator."""
     serving: bool = False
     """It knows that the service answers its clients."""
+    since_ns: int = 0
+    """Of a yes to a claim, by one that chooses: since when it has agreed without a break, and so
+    has not stood by the other node. By our monotonic clock, rather too late than too early."""
 
 
 class Witness(Protocol):

@@ -56,8 +56,8 @@ def _witness(plan: WitnessPlan, configuration: Configuration) -> Witness:
             )
         case ObserverSettings():
             seal, me = make_seal(configuration.cluster, configuration.keys), configuration.pair.me
-            address, port = plan.target.address, plan.target.port
-            return ObserverWitness(address, port, me, seal, plan.timeout_s)
+            where, lease_ns = (plan.target.address, plan.target.port), plan.target.lease_ns
+            return ObserverWitness(*where, me, seal, plan.timeout_s, lease_ns)
         case ReferenceSettings():
             return ReferenceWitness(Reference(plan.target.address), plan.timeout_s)
         case _:

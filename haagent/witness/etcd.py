@@ -73,6 +73,8 @@ class EtcdWitness:
         """Our lease; 0 for none."""
         self._until_ns = 0
         """By our clock it lasts at least until then."""
+        self._since_ns: int | None = None
+        """Since when the locks have been ours, by one and the same lease."""
         self._renewing: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -98,7 +100,7 @@ class EtcdWitness:
 
     async def release(self) -> None:
         """See `Witness.release`: the locks go with their lease."""
-        lease, self._lease = self._lease, 0
+        lease, self._lease, self._since_ns = self._lease, 0, None
         if self._renewing is not None:
             self._renewing.cancel()
         if lease:
@@ -121,8 +123,13 @@ class EtcdWitness:
             if not self._lease or time.monotonic_ns() >= self._until_ns:
                 await self._grant()
             ours = all(kept[self._lock(name)].lease == self._lease for name in self._groups)
-            if ours or await self._swap(kept, terms):
-                return Vote(Word.YES, "the takeover lock is ours")
+            if not ours:
+                self._since_ns = None
+                ours = await self._swap(kept, terms)
+            if ours:
+                if self._since_ns is None:
+                    self._since_ns = time.monotonic_ns()
+                return Vote(Word.YES, "the takeover lock is ours", since_ns=self._since_ns)
         return Vote(Word.SILENT, "its keys change faster than they can be swapped")
 
     def _taken(self, kept: Mapping[str, _Kept]) -> Vote | None:

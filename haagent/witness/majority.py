@@ -18,6 +18,8 @@ class Ballot:
     chooses: bool
     ignored: bool
     """Left out of the count if it is silent."""
+    since_ns: int = 0
+    """See `haagent.witness.Vote`."""
 
 
 def exclusive(choosing: Sequence[bool]) -> bool:
@@ -43,6 +45,18 @@ def count(ballots: Sequence[Ballot]) -> Consent:
         return Consent.WON if chosen else Consent.AGREED
     silent = sum(one.word is Word.SILENT for one in counted)
     return Consent.UNREACHABLE if agree + silent >= needed else Consent.REFUSED
+
+
+def stand_by(ballots: Sequence[Ballot]) -> bool:
+    """Whether a majority says yes that the other node cannot have as well; silence never helps."""
+    strict = [Ballot(one.word, one.chooses, ignored=False) for one in ballots]
+    return bool(strict) and count(strict) is Consent.WON
+
+
+def agreed_since_ns(ballots: Sequence[Ballot]) -> int:
+    """Since when a majority that `count` calls WON has agreed without a break."""
+    agreeing = sorted(one.since_ns for one in ballots if one.word is Word.YES)
+    return agreeing[len(ballots) // 2]
 
 
 def is_barred(ballots: Sequence[Ballot]) -> bool:

@@ -6,17 +6,39 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from haagent.errors import EdgeError
 from haagent.witness import Vote, Word
-from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal
+from haagent.witness.telegram import (
+    BYTES_MAX,
+    CLAIM_BYTES,
+    NONCE_BYTES,
+    Answer,
+    Ask,
+    Question,
+    Said,
+    Seal,
+)
 
 REPEAT_S = 0.1
 """Between two tries of a question: one lost datagram is no lost observer."""
 QUEUED_MAX = 16
+DRIFT = 50
+"""Two clocks may differ by this part of a lease."""
 _WORDS = {Said.YES: Word.YES, Said.NO: Word.NO, Said.YOUNG: Word.SILENT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """Its last yes."""
+
+    since_ns: int
+    asked_ns: int
+    session: bytes
 
 
 class ObserverWitness:
@@ -28,20 +50,31 @@ class ObserverWitness:
         me: Our number.
         seal: Of the cluster; replaced when the keys change.
         timeout_s: How long an answer may take.
+        lease_ns: How long it keeps its word to us after a claim.
     """
 
     chooses = True
 
-    def __init__(
-        self, address: IPv4Address | IPv6Address, port: int, me: int, seal: Seal, timeout_s: float
+    def __init__(  # noqa: PLR0913, PLR0917  # all of it is needed, once
+        self,
+        address: IPv4Address | IPv6Address,
+        port: int,
+        me: int,
+        seal: Seal,
+        timeout_s: float,
+        lease_ns: int,
     ) -> None:
         self.seal = seal
         self._where = (str(address), port)
         self._family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self._me = me
         self._timeout_s = timeout_s
+        self._lease_ns = lease_ns
         self._socket: socket.socket | None = None
         self._session = bytes(8)
+        self._claim = os.urandom(CLAIM_BYTES)
+        """Names our claim, from the first asking to its release."""
+        self._agreed: _Agreed | None = None
         self._waiting: dict[bytes, asyncio.Future[Answer]] = {}
         """By nonce."""
 
@@ -54,8 +87,20 @@ class ObserverWitness:
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     async def claim(self, terms: tuple[int, ...]) -> Vote:
-        """See `Witness.claim`."""
-        return await self._ask(Ask.CLAIM, terms)
+        """See `Witness.claim`; a yes that came after the last one had run out begins anew."""
+        asked_ns = time.monotonic_ns()
+        vote = await self._ask(Ask.CLAIM, terms)
+        if vote.word is Word.NO:
+            self._agreed = None
+        if vote.word is not Word.YES:
+            return vote
+        now_ns, before = time.monotonic_ns(), self._agreed
+        since_ns = now_ns
+        if before is not None and before.session == self._session:
+            lasts_ns = self._lease_ns - self._lease_ns // DRIFT
+            since_ns = before.since_ns if now_ns - before.asked_ns < lasts_ns else now_ns
+        self._agreed = _Agreed(since_ns, asked_ns, self._session)
+        return replace(vote, since_ns=since_ns)
 
     async def look(self, held: Mapping[int, int]) -> Vote:
         """See `Witness.look`; what is held it hears in the heartbeats."""
@@ -64,7 +109,8 @@ class ObserverWitness:
 
     async def release(self) -> None:
         """See `Witness.release`; said once: what is lost of it expires."""
-        self._send(self._question(Ask.RELEASE, os.urandom(8)))
+        self._send(self._question(Ask.RELEASE, self._nonce()))
+        self._claim, self._agreed = os.urandom(CLAIM_BYTES), None
 
     def close(self) -> None:
         """See `Witness.close`."""
@@ -76,6 +122,10 @@ class ObserverWitness:
     def copy(self, heartbeat: bytes) -> None:
         """Let it hear what the peer hears."""
         self._send(heartbeat)
+
+    def _nonce(self) -> bytes:
+        """It names the claim too: a release that comes late ends none that was made after it."""
+        return self._claim + os.urandom(NONCE_BYTES - CLAIM_BYTES)
 
     def _question(self, ask: Ask, nonce: bytes, terms: tuple[int, ...] = ()) -> bytes:
         return self.seal.ask(Question(self._me, ask, self._session, nonce, terms))
@@ -91,7 +141,7 @@ class ObserverWitness:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + self._timeout_s
         while (left_s := end_s - loop.time()) > 0:
-            nonce = os.urandom(8)
+            nonce = self._nonce()
             answered: asyncio.Future[Answer] = loop.create_future()
             self._waiting[nonce] = answered
             self._send(self._question(ask, nonce, terms))

@@ -7,25 +7,39 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from haagent.bugs import die_of_bugs
 from haagent.core.events import Consent
-from haagent.core.phases import Active
+from haagent.core.phases import Active, Alive, Left
 from haagent.core.state import State
+from haagent.host import boottime_ns
 from haagent.witness import Seat, Vote, Witness, WitnessState, Word, keeps_claim
-from haagent.witness.majority import Ballot, count
+from haagent.witness.majority import Ballot, agreed_since_ns, count, stand_by
 from haagent.witness.observing import ObserverWitness
 from haagent.witness.telegram import Seal
 
 LOOK_EVERY_S = 5.0
 """A witness that is lost shows in `status` after so long, and costs next to nothing till then."""
+LOOK_OFTEN_S = 1.0
+"""While the peer is not heard, so that an active knows that they stand by it."""
 BACK_OFF_NS = 3_000_000_000
 """Each node may hold half of the votes: then the second node leaves them to the first so long."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A consent that no other node can have had since."""
+
+    since_ns: int
+    """By our monotonic clock, rather too late than too early."""
+    asked_ns: int
+    """When it was last asked for, and given."""
 
 
 class Panel:
@@ -38,6 +52,12 @@ class Panel:
 
     def __init__(self, seats: Sequence[Seat], *, second: bool) -> None:
         self.seats = tuple(seats)
+        self.stood_by: Callable[[int], None] = lambda _: None
+        """Hears when a majority that stands by us was asked, by CLOCK_BOOTTIME."""
+        self.kept: Kept | None = None
+        """The consent to our takeover, where they chose us; None: it was not given, or taken."""
+        self.claimed = asyncio.Event()
+        """Set after every claim."""
         self.votes: dict[str, Vote] = {}
         """What each said last, by its name."""
         self.looked_ns: int | None = None
@@ -50,6 +70,8 @@ class Panel:
         self._second = second
         self._back_off_ns = 0
         self._claimed = False
+        self._lost = False
+        """The peer is not heard."""
         self._held: dict[int, int] = {}
         self._news = asyncio.Event()
         self._curious: list[asyncio.Future[None]] = []
@@ -117,18 +139,28 @@ class Panel:
         """Ask for the witnesses' consent to a takeover; never raises.
 
         Args:
-            terms: The highest term known here of each group; () when nothing would be gained.
+            terms: The highest term known here of each group; () when it is not wanted now: then
+                what was given is given back.
         """
         if not self.seats or not terms:
             self.serving = False
+            if self._claimed:
+                self.kept = None
+                self._spawn(self._give_back())
             return Consent.UNASKED
         async with self._claiming:
             if time.monotonic_ns() < self._back_off_ns:
                 return Consent.REFUSED
             self._claimed = True
+            asked_ns = time.monotonic_ns()
             votes = await self._ask(lambda witness: witness.claim(terms))
             self.serving = any(vote.serving for vote in votes)
             consent = self._count(votes)
+            if consent is Consent.WON:
+                self.kept = Kept(agreed_since_ns(self._ballots(votes)), asked_ns)
+            elif consent is not Consent.UNREACHABLE:
+                self.kept = None
+            self.claimed.set()
             if consent is Consent.REFUSED:
                 # What we hold without a majority must not keep the other node from one.
                 await self._release()
@@ -144,6 +176,10 @@ class Panel:
         """After each step of the core: consent that is not needed any more is given back."""
         if not self.seats or (before.pair is state.pair and before.groups is state.groups):
             return
+        lost = not isinstance(state.pair, Alive | Left)
+        if lost != self._lost:
+            self._lost = lost
+            self._news.set()
         held = {
             index: group.phase.term
             for index, group in enumerate(state.groups)
@@ -153,6 +189,7 @@ class Panel:
             self._held = held
             self._news.set()
         if keeps_claim(before.pair) and not keeps_claim(state.pair):
+            self.kept = None
             # A claim that is on its way has its turn first.
             self._spawn(self._give_back())
 
@@ -162,7 +199,7 @@ class Panel:
                 await self._release()
 
     async def _release(self) -> None:
-        self._claimed = False
+        self._claimed, self.kept = False, None
         await asyncio.gather(*(seat.witness.release() for seat in self.seats))
 
     async def _look_after(self) -> None:
@@ -174,12 +211,16 @@ class Panel:
                 if not answered.done():
                     answered.set_result(None)
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
+                async with asyncio.timeout(LOOK_OFTEN_S if self._lost else LOOK_EVERY_S):
                     await self._news.wait()
 
     async def _ask(self, question: Callable[[Witness], Coroutine[Any, Any, Vote]]) -> list[Vote]:
         """The same question to all of them, each within its own limit."""
-        return await asyncio.gather(*(self._ask_one(seat, question) for seat in self.seats))
+        asked_ns = boottime_ns()
+        votes = await asyncio.gather(*(self._ask_one(seat, question) for seat in self.seats))
+        if stand_by(self._ballots(votes)):
+            self.stood_by(asked_ns)
+        return votes
 
     async def _ask_one(
         self, seat: Seat, question: Callable[[Witness], Coroutine[Any, Any, Vote]]
@@ -197,12 +238,13 @@ class Panel:
                 log.info("witness.said", witness=seat.name, word=vote.word.value, why=vote.detail)
             self.votes[seat.name] = vote
         self.looked_ns = time.monotonic_ns()
-        return count(
-            [
-                Ballot(vote.word, seat.witness.chooses, seat.ignored)
-                for seat, vote in zip(self.seats, votes, strict=True)
-            ]
-        )
+        return count(self._ballots(votes))
+
+    def _ballots(self, votes: Sequence[Vote]) -> list[Ballot]:
+        return [
+            Ballot(vote.word, seat.witness.chooses, seat.ignored, vote.since_ns)
+            for seat, vote in zip(self.seats, votes, strict=True)
+        ]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

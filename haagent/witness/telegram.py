@@ -11,7 +11,8 @@ Integers are big-endian; both end with HMAC-SHA256, by a key of the heartbeat's,
     7   1   what is asked                      7   1   does the service answer: 0 no, 1 yes
     8   8   cluster (core.wire.cluster_id)     8   8   cluster
     16  8   session that the sender knows      16  8   session of the observer
-    24  8   nonce                              24  8   nonce of the question
+    24  8   nonce; its first half names the    24  8   nonce of the question
+            claim that it belongs to
     32  1   number of groups G                 32  ..  why, UTF-8
     33  8*G highest term known, per group
 
@@ -33,6 +34,7 @@ VERSION = 1
 MAC_BYTES = 32
 BYTES_MAX = 1200
 WHY_BYTES_MAX = 400
+NONCE_BYTES, CLAIM_BYTES = 8, 4
 
 _HEAD = struct.Struct("!4sBBBB8s8s8s")
 _QUESTION, _ANSWER = b"HAOQ", b"HAOA"

@@ -45,6 +45,7 @@ from .bmc import Worker
 from .checkers import Ear
 from .service import Service
 from .violation import Violation
+from .watchdog import Guard
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -75,13 +76,14 @@ class Agent:
         self.workers: dict[int, Worker] = {}
         self.disk_free_ns = 0
         self.consent = Consent.UNASKED
-        """What the witnesses said last, and when."""
+        """What the witnesses said last that was not too late, and when."""
         self.consent_ns = 0
         self._waits: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._wake_ns = -1
         self.sync_told: dict[int, int] = {}
         """Number of the last reading of each synchronous group, and what it said."""
         self.sync_copies: dict[int, bool] = {}
+        self.guard = Guard(self, world.mix.unfed) if world.mix.unfed else None
         self.services = [Service(self, group) for group in range(len(world.mix.groups))]
         found = [index for index, service in enumerate(self.services) if service.found()]
         self._first = core.start(
@@ -103,6 +105,8 @@ class Agent:
         for link, up in enumerate(self.machine.carriers()):
             if not up:
                 self.machine.world.network.tell_carrier(link, self.machine.node)
+        if self.guard is not None:
+            self.guard.look()
         self._wake()
 
     # Input.
@@ -177,12 +181,24 @@ class Agent:
         before = self.state
         if isinstance(event, PeerHeard):
             self.ear.hear(event)
+            if self.guard is not None:
+                self.guard.right.heard(event.frame)
+        if isinstance(event, EvidenceGathered):
+            self._consented(event)
         result = core.step(before, event, self.machine.local_ns())
         self.state = result.state
         self.world.checker.stepped(self, event, before, result)
+        if self.guard is not None:
+            self.guard.observe()
         for effect in result.effects:
             self._carry_out(effect)
         self.world.witness.observe(self)
+
+    def _consented(self, event: EvidenceGathered) -> None:
+        """What the core shall go by, unless it comes too late (S4)."""
+        evidence = self.state.evidence
+        if evidence is not None and evidence.attempt == event.attempt:
+            self.consent, self.consent_ns = event.consent, self.world.now_ns
 
     # Life.
 
@@ -228,6 +244,8 @@ class Agent:
         rng = self.world.rng
         match effect:
             case Beat():
+                if self.guard is not None:
+                    self.guard.beat()
                 frames = []
                 for link in range(len(self.world.mix.links)):
                     self.counter += 1
@@ -255,6 +273,8 @@ class Agent:
             case StopGroup():
                 self.services[effect.group].stop(effect.attempt)
             case Exit():
+                if self.guard is not None:
+                    self.guard.ends()
                 self.die()
             case Manage():
                 self.services[effect.group].manage(on=effect.on)
@@ -295,15 +315,21 @@ class Agent:
         connected = world.network.connected(node)
         facts = EvidenceGathered(effect.attempt, connected, serving, answered)
         if effect.terms:
-            self.later(world.witness.delay_ns(), self._claimed, facts)
+            asked_ns = self.machine.local_ns()
+            self.later(world.witness.delay_ns(), self._claimed, facts, asked_ns)
         else:
+            world.witness.give_back(self)
+            if self.guard is not None:
+                self.guard.kept = None
             self.answer(0, facts)
 
-    def _claimed(self, facts: EvidenceGathered) -> None:
+    def _claimed(self, facts: EvidenceGathered, asked_ns: int) -> None:
         """The witnesses were asked; their answer takes its time too."""
-        self.consent = self.world.witness.claim(self)
-        self.consent_ns = self.world.now_ns
-        self.answer(self.world.witness.delay_ns(), replace(facts, consent=self.consent))
+        witness = self.world.witness
+        consent, delay_ns = witness.claim(self), witness.delay_ns()
+        if self.guard is not None:
+            self.later(delay_ns, self.guard.answered, consent, asked_ns, witness.grants)
+        self.answer(delay_ns, replace(facts, consent=consent))
 
     def _probed(self, effect: ProbeVip, seen: str | None) -> None:
         seen = seen or self.machine.sees_answer(effect.group)

@@ -158,8 +158,11 @@ class Worker:
         self._finish(FenceOutcome.FAILED)
 
     def _finish(self, outcome: FenceOutcome) -> None:
-        self.alive = False
         done = outcome is FenceOutcome.CONFIRMED_OFF
+        guard = self.agent.guard
+        if guard is not None and not (self.on or done) and guard.outwaits(self, outcome):
+            return
+        self.alive = False
         if self.on:
             self.agent.answer(MS, PowerOnFinished(self.attempt, done, outcome.value))
         else:

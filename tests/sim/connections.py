@@ -16,6 +16,7 @@ from haagent.core.phases import Fencing, Silent, Unheard
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S, Timing
 
+from . import watchdog
 from .bmc import Mode
 from .mix import Mix, draw
 from .violation import Violation
@@ -27,6 +28,9 @@ SIDES = ("peer", "witness", "BMC", "PDU")
 """What a node reaches or not. "peer": it hears the other node. BMC, PDU: those of the other."""
 SETTLED_NS = 14 * S
 LOOKED_AT_NS = SETTLED_NS + 24 * S
+UNFED = watchdog.Plan(timeout_s=5, unfed_after_s=5)
+UNFED_NS = 24 * S
+"""So much longer is waited for watchdogs, and for the boot that follows."""
 TIMING = Timing(interval_ns=250 * MS, suspect_after_ns=500 * MS)
 SEEDS = (1, 2)
 
@@ -40,6 +44,8 @@ class Case:
     alpha: tuple[bool, ...]
     """What of SIDES it reaches; () when it is dead."""
     beta: tuple[bool, ...]
+    unfed: bool = False
+    """The watchdogs are the last fence level."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,6 +65,11 @@ def cases() -> Iterator[Case]:
             yield Case(groups, alpha, beta)
         for reached in product((True, False), repeat=len(SIDES) - 1):
             yield Case(groups, (), (False, *reached))
+    unfenced = [(*reached, False, False) for reached in product((True, False), repeat=2)]
+    for alpha, beta in product(unfenced, unfenced):
+        yield Case(1, alpha, beta, unfed=True)
+    for witnessed in (True, False):
+        yield Case(1, (), (False, witnessed, False, False), unfed=True)
 
 
 def ends(case: Case, seeds: Sequence[int] = SEEDS) -> tuple[End, ...]:
@@ -84,9 +95,14 @@ def _mix(case: Case, seed: int) -> Mix:
         fence_deadline_ns=4 * S,
         kinds=(),
         reactive=0.0,
-        heal_ns=LOOKED_AT_NS,
+        heal_ns=_looked_at_ns(case),
         witness=Plan(lease_ns=30 * S),
+        unfed=UNFED if case.unfed else None,
     )
+
+
+def _looked_at_ns(case: Case) -> int:
+    return LOOKED_AT_NS + (UNFED_NS if case.unfed else 0)
 
 
 def _live(case: Case, seed: int) -> End:
@@ -98,7 +114,7 @@ def _live(case: Case, seed: int) -> End:
         if not world.machines[group].serves(group):
             raise Violation(f"group {group} is not where it should be: {world.transcript()}")
     _cut(world, case)
-    world.run_until(LOOKED_AT_NS)
+    world.run_until(_looked_at_ns(case))
     return End(_serves(world), _shoots(world), _waits(world))
 
 

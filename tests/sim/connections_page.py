@@ -30,6 +30,14 @@ waits. Of two nodes that lose each other, and both would gain, one at most is sh
 """
 
 
+UNFED_HEAD = """\
+## The watchdog as the last fence level
+
+The same pair with one group, active on alpha, and with `[watchdog] fence = true`; no BMC and no PDU
+answers. A node that serves and is heard by nobody who counts is reset by its own watchdog.
+"""
+
+
 def page(found: Mapping[Case, Ends]) -> str:
     """The whole page."""
     parts = [HEAD]
@@ -37,16 +45,23 @@ def page(found: Mapping[Case, Ends]) -> str:
         (1, "One group, active on alpha"),
         (2, "Two groups, one active on each node"),
     ):
-        alive = {c: e for c, e in found.items() if c.groups == groups and c.alpha}
-        dead = {c: e for c, e in found.items() if c.groups == groups and not c.alpha}
+        devices = {c: e for c, e in found.items() if c.groups == groups and not c.unfed}
+        alive = {c: e for c, e in devices.items() if c.alpha}
+        dead = {c: e for c, e in devices.items() if not c.alpha}
         parts += [f"## {title}\n", "In few rows, from the last table on this page:\n"]
         parts += [_table(_patterns({(*c.alpha, *c.beta): e for c, e in alive.items()}))]
         parts += ["Alpha has no power:\n"]
         parts += [_table(_patterns({(None,) * 4 + c.beta: e for c, e in dead.items()}))]
+    unfed = {c: e for c, e in found.items() if c.unfed}
+    parts += [UNFED_HEAD, _table({(*c.alpha, *c.beta): e for c, e in unfed.items() if c.alpha})]
+    parts += ["Alpha has no power:\n"]
+    parts += [_table({(None,) * 4 + c.beta: e for c, e in unfed.items() if not c.alpha})]
     parts.append("## Every combination\n")
     for groups in (1, 2):
         rows: dict[Pattern, Ends] = {
-            (*c.alpha, *c.beta): e for c, e in found.items() if c.groups == groups and c.alpha
+            (*c.alpha, *c.beta): e
+            for c, e in found.items()
+            if c.groups == groups and c.alpha and not c.unfed
         }
         parts += [f"### {groups} group{'s' if groups > 1 else ''}\n", _table(rows)]
     return "\n".join(parts)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from haagent.core.effects import Record
@@ -16,6 +17,7 @@ from .bmc import Bmc
 from .checkers import Order
 from .mix import LAN
 from .resources import Resource
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from .world import World
@@ -45,6 +47,7 @@ class Machine:
         self.off_since_ns = 0
         self.agent: Agent | None = None
         self.bmc = Bmc(world, self)
+        self.watchdog = Watchdog(self)
         self.record = Record()
         self.record_boot = 0
         self.forgot = False
@@ -107,13 +110,14 @@ class Machine:
     def reset(self, why: str) -> None:
         """A reboot: panic, watchdog or button."""
         if self.powered:
-            self.world.note(self.node, "reset", why)
+            self.world.note(self.node, f"reset by {why}" if why == "watchdog" else "reset", why)
             self._lose_everything()
             self._reset()
 
     def _lose_everything(self) -> None:
         self.booted = self.frozen = False
         self.boot += 1
+        self.watchdog.stop()
         if self.agent is not None:
             self.agent.die()
         for resource in self.resources():
@@ -214,7 +218,8 @@ class Machine:
         """Its configuration file becomes another one, and a running agent takes it in."""
         self.settings = settings
         if self.agent is not None:
-            self.agent.answer(0, Reconfigured(settings))
+            unfed_s = self.agent.state.settings.unfed_s
+            self.agent.answer(0, Reconfigured(replace(settings, unfed_s=unfed_s)))
 
     # Disk and resources.
 

@@ -9,7 +9,7 @@ from random import Random
 from haagent.core.settings import MS, GroupSettings, LinkSettings, PairSettings, S, Timing
 from haagent.resources.health import Policy
 
-from . import witness
+from . import watchdog, witness
 from .seeds import ONCE_FAILED
 
 HASH = b"one-and-the-same"
@@ -44,6 +44,8 @@ THEMES = (
     ("reload", "reload", "partition", "power_loss", "switchover", "kill", "pause"),
     ("witness_lost", "witness_lost", "witness_slow", "witness_forgets", "partition", "partition",
      "power_loss", "freeze", "stop_process", "bmc_slow", "loss"),
+    ("bmc_dead", "bmc_dead", "bmc_dead", "power_loss_with_bmc", "partition", "one_way", "one_way",
+     "witness_lost", "witness_forgets", "kill", "stop_process", "freeze", "pause", "delay"),
 )  # fmt: skip
 """Faults that make trouble together: some seeds have one of these, densely, instead of a draw."""
 HORIZONS_S = ((4, 12),) * 5 + ((18, 50),)
@@ -97,6 +99,8 @@ class Mix:
     heal_ns: int
     drift_ppm: tuple[int, int]
     witness: witness.Plan | None = None
+    unfed: watchdog.Plan | None = None
+    """Each machine has a watchdog, and it is the last fence level."""
 
     def settings(self, me: int) -> PairSettings:
         """The pair as that node sees it."""
@@ -186,7 +190,8 @@ def draw(seed: int, kinds: tuple[str, ...], *, only: tuple[str, ...] | None = No
         faults_from_ns=from_ns,
         heal_ns=from_ns + rng.randint(*rng.choice(HORIZONS_S)) * S,
         drift_ppm=(rng.randint(-200, 200), rng.randint(-200, 200)),
-        witness=_witness(seed),
+        witness=(chosen := _witness(seed)),
+        unfed=_unfed(seed, chosen),
     )
 
 
@@ -200,3 +205,11 @@ def _witness(seed: int) -> witness.Plan | None:
         ignored=rng.random() < 0.3,
         lease_ns=rng.choice((5, 10, 30)) * S,
     )
+
+
+def _unfed(seed: int, of: witness.Plan | None) -> watchdog.Plan | None:
+    """Only witnesses that stand by one node allow it."""
+    rng = Random(f"unfed {seed}")  # noqa: S311 - histories, not secrets
+    if of is None or not of.chooses or of.ignored or rng.random() < 0.3:
+        return None
+    return watchdog.Plan(timeout_s=rng.choice((2, 5)), unfed_after_s=rng.choice((3, 5)))

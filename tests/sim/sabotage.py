@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fencing import FenceOutcome
+from haagent import feeding
 from haagent.core import detector, gates, groups, moves, pair, synced
 from haagent.core import step as core
 from haagent.core.effects import DANGEROUS
@@ -27,15 +28,19 @@ from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import Group, State, Step
 from haagent.core.turn import Turn
+from haagent.core.wire import Frame
+from haagent.feeding import FeedingRight
 from haagent.resources.health import Health, Nothing
 
 from . import service, witness
 from .situations import (
+    active_goes_dumb,
     clock_first,
     database_dies_first,
     dead_power,
     late_loops,
     lock_lost_in_a_fence,
+    nobody_can_shoot,
     nothing_starts,
     one_silence,
     shaky_clients,
@@ -429,6 +434,36 @@ def forgets_what_it_lacks() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def feeds_on() -> Iterator[None]:
+    """S2 e broken: the watchdog is fed with or without a right to."""
+
+    def lasts(_right: FeedingRight, _now_ns: int) -> bool:
+        return True
+
+    with _patched(FeedingRight, "lasts", lasts):
+        yield
+
+
+@contextmanager
+def takes_hearing_for_being_heard() -> Iterator[None]:
+    """S2 e broken: a frame of the peer gives the right to feed, whatever it says that it heard."""
+
+    def heard(right: FeedingRight, _frame: Frame) -> None:
+        if right._sent:
+            right.agreed(right._sent[-1][1])
+
+    with _patched(FeedingRight, "heard", heard):
+        yield
+
+
+@contextmanager
+def waits_too_short() -> Iterator[None]:
+    """S2 e broken: the peer's watchdog is given its bare timeout."""
+    with _patched(feeding, "outwait_ns", lambda _unfed_s: 2 * S):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Sabotage:
     """A break, and the first word of the checker that must see it."""
@@ -439,6 +474,8 @@ class Sabotage:
     """The faults in whose presence the break does harm."""
     prepares: Callable[[World], None] | None = None
     faults_ns: int | None = None
+    unfed: bool = False
+    """Only histories in which the watchdogs are the last fence level."""
 
 
 SABOTAGES = (
@@ -452,6 +489,11 @@ SABOTAGES = (
     Sabotage(asks_no_witness, "witness", ("witness_lost", "partition", "power_loss")),
     Sabotage(shoots_on_after_a_refusal, "consent", ("duplicate",), lock_lost_in_a_fence, 60 * S),
     Sabotage(lock_for_everybody, "S9: both", ("duplicate",), one_silence, 24 * S),
+    Sabotage(feeds_on, "S1", ("duplicate",), nobody_can_shoot, 48 * S, unfed=True),
+    Sabotage(waits_too_short, "S1", ("duplicate",), nobody_can_shoot, 48 * S, unfed=True),
+    Sabotage(
+        takes_hearing_for_being_heard, "S1", ("duplicate",), active_goes_dumb, 48 * S, unfed=True
+    ),
     Sabotage(shoots_without_end, "S10", ("kill",), dead_power, 80 * S),
     Sabotage(shoots_unasked, "justified", ("kill",)),
     Sabotage(strikes_twice, "one dangerous", ("power_loss",), nothing_starts, 20 * S),

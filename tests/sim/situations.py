@@ -105,3 +105,26 @@ def lock_lost_in_a_fence(world: World) -> None:
 
     world.on_effect = rob
     world.after(12 * S, KINDS["partition"], world, 0, 10 * S)
+
+
+def nobody_can_shoot(world: World) -> None:
+    """No BMC answers, and the nodes lose each other: only the watchdogs can prove anything."""
+    for machine in world.machines:
+        machine.bmc.mode = Mode.DEAD
+    world.after(14 * S, KINDS["partition"], world, 0, 45 * S)
+
+
+def active_goes_dumb(world: World) -> None:
+    """No BMC answers, and nobody hears the holders any more, who hear everything."""
+    for machine in world.machines:
+        machine.bmc.mode = Mode.DEAD
+
+    def mute() -> None:
+        world.network.lan_split = True
+        for machine in world.machines:
+            if any(resource.runs for resource in machine.resources()):
+                for link in world.network.loss:
+                    link[machine.node] = 1.0
+
+    world.after(14 * S, mute)
+    world.after(59 * S, world.network.heal)

@@ -41,6 +41,8 @@ class Witness:
         self.slow = False
         self.robbed = False
         """Only in a sabotage test: somebody else has taken the lock."""
+        self.grants = 0
+        """How often the lock was given to somebody who did not have it."""
         self._holder: Agent | None = None
         self._until_ns = 0
 
@@ -73,9 +75,16 @@ class Witness:
         fresh = self.holder() is None
         self._holder, self._until_ns = agent, self.world.now_ns + self.plan.lease_ns
         if fresh:
+            self.grants += 1
             self.world.note(agent.machine.node, "witness lock taken", "")
             agent.later(self.plan.lease_ns // 3, self._renew, agent)
         return Consent.AGREED if self.plan.ignored else Consent.WON
+
+    def stands_by(self, agent: Agent) -> bool:
+        """A question arrives: nobody else has the lock."""
+        holder = self.holder()
+        own = holder is None or holder.machine is agent.machine
+        return self.reached_by(agent) and self.plan.chooses and own and not self.robbed
 
     def _renew(self, agent: Agent) -> None:
         if self.holder() is not agent:
@@ -86,7 +95,12 @@ class Witness:
 
     def observe(self, agent: Agent) -> None:
         """After a step: an agent that is not about to shoot lets go, if it can say so."""
-        if self.holder() is agent and not keeps_claim(agent.state.pair) and self.reached_by(agent):
+        if not keeps_claim(agent.state.pair):
+            self.give_back(agent)
+
+    def give_back(self, agent: Agent) -> None:
+        """It wants it no more, and says so if it can."""
+        if self.holder() is agent and self.reached_by(agent):
             self._until_ns = 0
 
     def forget(self) -> None:

@@ -50,6 +50,7 @@ DURATIONS = {
     "restart_window",
     "textfile_every",
     "after",
+    "unfed_after",
 }
 DURATIONS |= {name for name, field in DrillTable.model_fields.items() if type(field.default) is int}
 FENCE_DURATIONS = {"off_settle", "deadline", "check_every"}
@@ -98,6 +99,8 @@ def test_defaults_on_the_page_are_those_of_the_code(title: str) -> None:
                 assert cell == f'`"{duration.render(field.default)}"`', name
             elif isinstance(field.default, str):
                 assert cell == f'`"{field.default}"`', name
+            elif isinstance(field.default, bool):
+                assert cell == f"`{str(field.default).lower()}`", name
             elif isinstance(field.default, int):
                 assert cell == f"`{field.default}`", name
 

@@ -96,3 +96,48 @@ def test_lease_outlasts_every_fence(site: Site) -> None:
         f"witness.{name}.lease" for name in ("etcd", "gamma", "delta")
     ]
     assert site.load(TEXT).devices[0][0].deadline_s * S < 30 * S
+
+
+FENCE = 'fence = true\nunfed_after = "10s"\n'
+GUARDED = (
+    example()
+    .replace('mode = "preferred"', 'mode = "required"')
+    .replace('fence = false\nunfed_after = "10s"\n', FENCE)
+)
+ETCD = witnesses().partition('[[witness]]\nkind = "observer"')[0]
+
+
+def test_the_watchdog_as_a_fence_arrives(site: Site) -> None:
+    """S2 e: on both nodes alike, so the configurations of two nodes differ if only one has it."""
+    plain, guarded = site.changed(text=example() + ETCD), site.changed(text=GUARDED + ETCD)
+    assert (plain.watchdog.right_ns, guarded.watchdog.right_ns) == (0, 10 * S)
+    assert plain.pair.configuration_hash != guarded.pair.configuration_hash
+    longer = site.changed((FENCE, FENCE.replace("10s", "20s")), text=GUARDED + ETCD)
+    assert longer.watchdog.unfed_after_s == 20
+    assert longer.pair.configuration_hash != guarded.pair.configuration_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GUARDED, 'watchdog.fence: "true": needs witnesses of which a majority can never agree'),
+        (
+            GUARDED + '[[witness]]\nkind = "reference"\nname = "gw"\naddress = "192.0.2.1"\n',
+            'watchdog.fence: "true": needs witnesses of which a majority can never agree',
+        ),
+        (GUARDED.replace('"required"', '"preferred"') + ETCD, 'set mode = "required"'),
+        (GUARDED.replace("iTCO_wdt", "Software Watchdog") + ETCD, "dies with the kernel"),
+        (GUARDED.replace(FENCE, FENCE.replace("10s", "5500ms")) + ETCD, "whole seconds"),
+        (
+            (GUARDED.replace(FENCE, FENCE.replace("10s", "5s")) + ETCD).replace(
+                'timeout = "500ms"', 'timeout = "900ms"'
+            ),
+            "less than 3 questions to the witnesses; at least 5700ms",
+        ),
+    ],
+    ids=["no-witness", "no-choice", "preferred", "softdog", "fractions", "too-short"],
+)
+def test_a_watchdog_that_proves_nothing_is_refused(site: Site, text: str, words: str) -> None:
+    """S2 e: where its conditions do not hold, it is no fence, and the line says what to do."""
+    lines = site.refusal(text=text)
+    assert any(words in line for line in lines), lines

@@ -40,8 +40,9 @@ class FakeDevice:
         self.broken = False
         FakeDevice.made = self
 
-    def arm(self, timeout_s: int) -> int:
+    def arm(self, timeout_s: int, *, runs: bool) -> int:
         """As the kernel's."""
+        self.runs = runs
         if self.busy:
             raise OSError(errno.EBUSY, "Device or resource busy")
         self.done.append(f"arm {timeout_s}")
@@ -170,3 +171,85 @@ def test_no_way_out_is_known(tmp_path: Path) -> None:
     assert dog.chosen == Candidate("watchdog0", HARDWARE, no_way_out=True)
     dog.close(disarm=True)
     assert FakeDevice.made.done[-1] == "disarm"
+
+
+FENCE = WatchdogSettings("required", fence=True)
+
+
+class Right:
+    """To feed, as somebody else decides."""
+
+    lasts = True
+
+    def __call__(self, _now_ns: int) -> bool:
+        """Whether it lasts."""
+        return self.lasts
+
+
+def guarded(folder: Path, right: Right, *, running_s: int | None = None) -> Watchdog:
+    """One that is a fence, perhaps left running by the agent before."""
+    place = listed(folder, HARDWARE) / "watchdog0"
+    (place / "state").write_text("inactive\n" if running_s is None else "active\n")
+    (place / "timeout").write_text(f"{running_s or 30}\n")
+    return Watchdog(FENCE, right, sysfs=folder)
+
+
+def test_a_fence_is_fed_with_the_right_to_only(tmp_path: Path) -> None:
+    """S2 e: without it not, and with it again; status says why the machine is about to be reset."""
+    right = Right()
+    dog = guarded(tmp_path, right)
+    dog.open()
+    dog.beat(FEED_NS)
+    dog.beat(2 * FEED_NS)
+    right.lasts = False
+    dog.beat(3 * FEED_NS)
+    assert "the peer and the witnesses are lost" in dog.trouble
+    right.lasts = True
+    dog.beat(3 * FEED_NS + 1)
+    assert (FakeDevice.made.done, dog.trouble) == (["arm 10", "feed", "feed"], "")
+
+
+def test_a_fence_is_not_opened_without_the_right(tmp_path: Path) -> None:
+    """S2 e: to open it is to feed it; until it is open, nothing is promised."""
+    right = Right()
+    right.lasts = False
+    dog = guarded(tmp_path, right)
+    dog.open()
+    dog.beat(FEED_NS)
+    assert (dog.armed, dog.unfed_s, dog.trouble) == (False, 0, "")
+    right.lasts = True
+    dog.beat(FEED_NS + 1)
+    assert (dog.armed, dog.unfed_s) == (True, 10 + 2 * 10)
+
+
+@pytest.mark.parametrize(("running_s", "armed_s"), [(6, 6), (30, 10), (None, 10)])
+def test_a_fence_that_runs_gets_no_longer_timeout(
+    tmp_path: Path, running_s: int | None, armed_s: int
+) -> None:
+    """S2 e: the peer goes by what it was told, and may hear of nothing else any more."""
+    dog = guarded(tmp_path, Right(), running_s=running_s)
+    dog.open()
+    dog.beat(FEED_NS)
+    assert FakeDevice.made.done == [f"arm {armed_s}"]
+    assert FakeDevice.made.runs == (running_s is not None)
+
+
+@pytest.mark.parametrize(
+    ("running_s", "end"), [(10, "leave armed"), (None, "disarm")], ids=["runs", "fresh"]
+)
+def test_a_fence_that_runs_is_not_stopped_by_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_s: int | None, end: str
+) -> None:
+    """S2 e: one whose timeout does not fit ends the agent; the peer may count on its firing."""
+    monkeypatch.setattr(FakeDevice, "has_s", 21)
+    dog = guarded(tmp_path, Right(), running_s=running_s)
+    dog.open()
+    with pytest.raises(WatchdogError, match="its timeout is 21 s"):
+        dog.beat(FEED_NS)
+    assert FakeDevice.made.done[-1] == end
+
+
+def test_a_fence_that_is_missing_is_known_at_once(tmp_path: Path) -> None:
+    """The agent does not run without it."""
+    with pytest.raises(WatchdogError, match="no hardware watchdog"):
+        Watchdog(FENCE, sysfs=tmp_path).open()

@@ -63,6 +63,7 @@ BODIES = st.builds(
     links=st.lists(st.builds(LinkReport, U64, U16), max_size=LINKS_MAX).map(tuple),
     groups=st.lists(GROUP_REPORTS, max_size=GROUPS_MAX).map(tuple),
     release=U32,
+    unfed_s=U16,
 )
 FRAMES = st.builds(
     Frame,
@@ -91,6 +92,7 @@ PLAIN = Frame(
         links=(LinkReport(4, 12),),
         groups=(GroupReport("web", Role.ACTIVE, True, 0, 7, 7, 0, 0, 0, False),),  # noqa: FBT003
         release=0x01020003,
+        unfed_s=34,
     ),
 )
 
@@ -172,7 +174,7 @@ def test_truncation(frame: Frame, data: st.DataObject) -> None:
 
 def test_authenticated_before_parsed() -> None:
     """A forged frame with a malformed body is FORGED: its body was never looked at."""
-    malformed = patched(88, b"\xff")
+    malformed = patched(90, b"\xff")
     assert refusal(malformed) is Refusal.MALFORMED
     assert refusal(malformed[:-1] + bytes([malformed[-1] ^ 1])) is Refusal.FORGED
 
@@ -200,16 +202,16 @@ def test_authenticated_before_sender_and_cluster() -> None:
         pytest.param(patched(6, b"\x02"), Refusal.MALFORMED, id="third-node"),
         pytest.param(patched(8, bytes(8)), Refusal.MALFORMED, id="no-incarnation"),
         pytest.param(patched(42, b"\x00\x20"), Refusal.MALFORMED, id="unknown-flag"),
-        pytest.param(patched(88, b"\x09"), Refusal.MALFORMED, id="too-many-links"),
-        pytest.param(patched(89, b"\x09"), Refusal.MALFORMED, id="too-many-groups"),
-        pytest.param(patched(88, b"\x08"), Refusal.MALFORMED, id="links-beyond-the-end"),
-        pytest.param(patched(89, b"\x02"), Refusal.MALFORMED, id="groups-beyond-the-end"),
-        pytest.param(patched(89, b"\x00"), Refusal.MALFORMED, id="bytes-left-over"),
-        pytest.param(patched(100, b"\x21"), Refusal.MALFORMED, id="name-too-long"),
-        pytest.param(patched(100, b"\x20"), Refusal.MALFORMED, id="name-beyond-the-end"),
-        pytest.param(patched(101, b"\xff"), Refusal.MALFORMED, id="name-not-utf8"),
-        pytest.param(patched(104, b"\x63"), Refusal.MALFORMED, id="unknown-role"),
-        pytest.param(patched(105, b"\x40"), Refusal.MALFORMED, id="unknown-group-flag"),
+        pytest.param(patched(90, b"\x09"), Refusal.MALFORMED, id="too-many-links"),
+        pytest.param(patched(91, b"\x09"), Refusal.MALFORMED, id="too-many-groups"),
+        pytest.param(patched(90, b"\x08"), Refusal.MALFORMED, id="links-beyond-the-end"),
+        pytest.param(patched(91, b"\x02"), Refusal.MALFORMED, id="groups-beyond-the-end"),
+        pytest.param(patched(91, b"\x00"), Refusal.MALFORMED, id="bytes-left-over"),
+        pytest.param(patched(102, b"\x21"), Refusal.MALFORMED, id="name-too-long"),
+        pytest.param(patched(102, b"\x20"), Refusal.MALFORMED, id="name-beyond-the-end"),
+        pytest.param(patched(103, b"\xff"), Refusal.MALFORMED, id="name-not-utf8"),
+        pytest.param(patched(106, b"\x63"), Refusal.MALFORMED, id="unknown-role"),
+        pytest.param(patched(107, b"\x40"), Refusal.MALFORMED, id="unknown-group-flag"),
     ],
 )
 def test_each_refusal(data: bytes, expected: Refusal) -> None:
@@ -262,8 +264,9 @@ def test_layout() -> None:
     assert struct.unpack_from("!4sBBBBQQ8s", data) == (b"HAAG", 1, 1, 1, 0, 77, 5, CLUSTER)
     assert struct.unpack_from("!QH", data, 32) == (66, 3)
     assert data[68:88] == b"h" * 16 + b"\x01\x02\x00\x03"
-    assert struct.unpack_from("!QH", data, 90) == (4, 12)
-    assert data[100:104] == b"\x03web"
+    assert struct.unpack_from("!H", data, 88) == (34,)
+    assert struct.unpack_from("!QH", data, 92) == (4, 12)
+    assert data[102:106] == b"\x03web"
 
 
 def test_holding_roles() -> None:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from core.harness import Bench, active, says, standby
 from fencing import FenceOutcome
 from haagent.core.effects import AbandonFence, Fence, GatherEvidence
-from haagent.core.events import Consent, EvidenceGathered
-from haagent.core.phases import Fenced, Fencing, Silent
+from haagent.core.events import Consent, EvidenceGathered, MaintenanceAsked
+from haagent.core.phases import FenceCause, Fenced, Fencing, Silent
 from haagent.core.reasons import Reason
 from haagent.core.settings import MS, S
 from haagent.core.wire import GroupReport, Role
@@ -80,6 +83,46 @@ def test_who_gains_nothing_asks_no_witness() -> None:
     """S9: a holder of everything must not win the lock from the standby that needs it."""
     bench = active(witnessed=True)
     bench.pass_time(450 * MS)
+    assert bench.asked(GatherEvidence).terms == ()
+
+
+def test_who_shoots_nobody_asks_no_witness() -> None:
+    """S2 e: a consent that is kept for nothing could cost the peer, who serves, its life."""
+    unfit: tuple[dict[str, Any], ...] = ({"connected": False}, {"serving": True})
+    for facts in unfit:
+        bench = standby(witnessed=True)
+        bench.pass_time(450 * MS)
+        bench.answer_evidence(consent=Consent.WON, **facts)
+        bench.watch(3 * S, **facts)
+        assert bench.asked(GatherEvidence).terms == (), facts
+        assert Reason.EVIDENCE_PENDING not in bench.in_pair(Silent).reasons
+        bench.watch(3 * S, consent=Consent.WON)
+        bench.in_pair(Fencing)
+
+
+def test_maintenance_asks_no_witness() -> None:
+    """S2 e: nobody is shot in maintenance, so nobody shall be left alone by the witnesses."""
+    bench = standby(witnessed=True)
+    bench.feed(MaintenanceAsked(1, on=True))
+    bench.watch(3 * S)
+    assert bench.asked(GatherEvidence).terms == ()
+
+
+def test_the_fence_keeps_what_it_was_given() -> None:
+    """S2 e: once shots are under way the consent is asked for on, whatever else is seen."""
+    bench = silent(Consent.WON)
+    bench.pass_time(600 * MS)
+    bench.watch(3 * S, consent=Consent.WON, connected=False)
+    bench.in_pair(Fencing)
+    assert bench.asked(GatherEvidence).terms == (1,)
+
+
+def test_lone_start_that_sees_the_address_answer_asks_no_witness() -> None:
+    """S2 e, S5: somebody serves; it is not to be left alone for a node that starts nothing."""
+    bench = standby(witnessed=True)
+    alone = Silent(bench.now_ns, FenceCause.ALONE)
+    bench.state = replace(bench.state, view=None, pair=alone)
+    bench.watch(3 * S, vip_answered=True, consent=Consent.UNASKED)
     assert bench.asked(GatherEvidence).terms == ()
 
 

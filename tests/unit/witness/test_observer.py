@@ -31,6 +31,7 @@ SEAL = Seal(cluster_id("shop"), 1, {1: b"k" * 32, 2: b"n" * 32})
 RULES = Rules(("alpha", "beta"), ("web",), S // 2, 10 * S, 0, probed=False)
 """Its lease, and so its youth, is over at once, but where a test says otherwise."""
 LIMIT_S = 1.0
+LEASE_NS = 30 * S
 PATIENCE_S = 10.0
 
 
@@ -65,7 +66,7 @@ async def observer(
 @asynccontextmanager
 async def node(me: int, port: int, seal: Seal = SEAL) -> AsyncIterator[ObserverWitness]:
     """One node's way to it."""
-    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S)
+    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S, LEASE_NS)
     made.open()
     try:
         yield made
@@ -129,7 +130,39 @@ async def test_restarted_observer_is_young() -> None:
             vote = await beta.claim((1,))
             assert vote.word is Word.SILENT
             assert "was started just now" in vote.detail
-            assert (await beta.look({})).word is Word.YES
+            assert (await beta.look({})).word is Word.SILENT
+
+
+@looped
+async def test_unbroken_consent_is_told_since_when() -> None:
+    """S2 e: renewed in time, it goes on; after a release, a restart or a gap, it begins anew."""
+    async with observer(replace(RULES, lease_ns=1)) as port, node(1, port) as beta:
+        first, second = await beta.claim((1,)), await beta.claim((1,))
+        assert 0 < first.since_ns == second.since_ns
+        await beta.release()
+        third = await beta.claim((1,))
+        assert third.since_ns > second.since_ns
+        beta._lease_ns = 0
+        fourth = await beta.claim((1,))
+        assert fourth.since_ns > third.since_ns
+        beta._lease_ns = LEASE_NS
+        async with observer(port=_free_port()) as other:
+            beta._where = ("127.0.0.1", other)
+            assert (await beta.claim((1,))).since_ns > fourth.since_ns
+
+
+@looped
+async def test_refusal_breaks_the_consent() -> None:
+    """S2 e: in between it may have stood by the other."""
+    async with observer(replace(RULES, lease_ns=1)) as port, node(1, port) as beta:
+        first = await beta.claim((1,))
+        beta.copy(heartbeat(0, 1))
+        words: list[Word] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while words[-2:] != [Word.NO, Word.YES]:
+                again = await beta.claim((1,))
+                words.append(again.word)
+        assert again.since_ns > first.since_ns
 
 
 @looped

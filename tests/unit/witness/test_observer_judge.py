@@ -75,11 +75,22 @@ def test_consent_lasts_for_the_lease(judge: Judge) -> None:
 
 
 def test_young_observer_agrees_to_nothing() -> None:
-    """It does not know what it had agreed to before it was started; looks are answered."""
+    """It does not know what it had agreed to before it was started: it stands by nobody."""
     judge = Judge(RULES, OLD)
     assert judge.asked(1, Ask.CLAIM, (1,), OLD + 29 * S)[0] is Said.YOUNG
-    assert judge.asked(1, Ask.LOOK, (), OLD)[0] is Said.YES
+    assert judge.asked(1, Ask.LOOK, (), OLD + 29 * S)[0] is Said.YOUNG
+    assert judge.asked(1, Ask.LOOK, (), OLD + 30 * S)[0] is Said.YES
     assert judge.asked(1, Ask.CLAIM, (1,), OLD + 30 * S)[0] is Said.YES
+
+
+def test_release_that_comes_late_ends_no_later_claim(judge: Judge) -> None:
+    """A datagram may be overtaken: a claim is given back by its own name."""
+    assert judge.asked(1, Ask.CLAIM, (1,), OLD, b"one.")[0] is Said.YES
+    assert judge.asked(1, Ask.CLAIM, (1,), OLD, b"two.")[0] is Said.YES
+    judge.asked(1, Ask.RELEASE, (), OLD, b"one.")
+    assert judge.asked(0, Ask.LOOK, (), OLD)[0] is Said.NO
+    judge.asked(1, Ask.RELEASE, (), OLD, b"two.")
+    assert judge.asked(0, Ask.LOOK, (), OLD)[0] is Said.YES
 
 
 def test_node_that_slept_through_a_takeover_is_refused(judge: Judge) -> None:

@@ -78,9 +78,10 @@ def keys(etcd: Etcd) -> list[str]:
 @looped
 async def test_one_node_has_the_lock_of_every_group(etcd: Etcd) -> None:
     """S9: who is first has all locks; the other is told who, until the first lets go."""
-    async with witness(etcd) as alpha, witness(etcd, "beta") as beta:
-        assert (await alpha.claim(TERMS)).word is Word.YES
-        assert (await alpha.claim(TERMS)).word is Word.YES
+    async with witness(etcd, lease_s=60) as alpha, witness(etcd, "beta") as beta:
+        first, second = await alpha.claim(TERMS), await alpha.claim(TERMS)
+        assert first.word is second.word is Word.YES
+        assert 0 < first.since_ns == second.since_ns
         assert await beta.claim(TERMS) == Vote(Word.NO, "alpha has the takeover lock of web")
         assert (await beta.look({})).word is Word.NO
         assert (await alpha.look({})).word is Word.YES
@@ -154,9 +155,12 @@ async def test_node_that_slept_through_a_takeover_is_refused(etcd: Etcd) -> None
 async def test_lock_lost_in_the_middle(etcd: Etcd) -> None:
     """A lock that somebody deletes is taken again if it is free, and is a refusal if it is not."""
     async with witness(etcd) as alpha, witness(etcd, "beta") as beta:
-        assert (await alpha.claim(TERMS)).word is Word.YES
+        first = await alpha.claim(TERMS)
+        assert first.word is Word.YES
         etcd.control("del", "/haagent/shop/web/lock")
-        assert (await alpha.claim(TERMS)).word is Word.YES
+        again = await alpha.claim(TERMS)
+        assert again.word is Word.YES
+        assert again.since_ns > first.since_ns, "in between it stood by nobody"
         assert (await beta.claim(TERMS)).word is Word.NO
         etcd.control("del", "--prefix", "/haagent/shop/")
         assert (await beta.claim(TERMS)).word is Word.YES

@@ -9,7 +9,14 @@ import pytest
 
 from haagent.core.events import Consent
 from haagent.witness import WitnessState, Word
-from haagent.witness.majority import Ballot, bars, count, exclusive
+from haagent.witness.majority import (
+    Ballot,
+    agreed_since_ns,
+    bars,
+    count,
+    exclusive,
+    stand_by,
+)
 
 Y, N, S = Word.YES, Word.NO, Word.SILENT
 
@@ -80,3 +87,28 @@ def test_status_foresees_what_would_be_unreachable() -> None:
     assert bars([plain, silent])
     assert not bars([plain, away])
     assert not bars([against])
+
+
+@pytest.mark.parametrize(
+    ("ballots", "stands"),
+    [
+        ([], False),
+        (votes(Y), True),
+        (votes(Y, Y, S), True),
+        (votes(Y, S, S, ignored=True), False),
+        (votes(S, ignored=True), False),
+        (votes(Y, Y, chooses=False), False),
+        (votes(Y) + votes(Y, Y, chooses=False), False),
+    ],
+)
+def test_stood_by_is_what_the_other_cannot_be(ballots: list[Ballot], *, stands: bool) -> None:
+    """S2 e: a majority of all that are configured, silent ones too, and never of both nodes."""
+    assert stand_by(ballots) is stands
+
+
+def test_unbroken_for_as_long_as_the_oldest_majority() -> None:
+    """S2 e: a witness that agreed anew of late takes nothing from a majority without it."""
+    ballots = [Ballot(Y, True, False, since_ns) for since_ns in (30, 10, 20)]  # noqa: FBT003  # a row
+    assert agreed_since_ns(ballots) == 20
+    ballots[1] = Ballot(S, True, False)  # noqa: FBT003  # a row
+    assert agreed_since_ns(ballots) == 30

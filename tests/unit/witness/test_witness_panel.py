@@ -14,8 +14,9 @@ from core.harness import Bench, active, silent, standby
 from haagent.core.events import Consent
 from haagent.core.settings import MS
 from haagent.core.state import State
+from haagent.host import boottime_ns
 from haagent.witness import Seat, Vote, Witness, Word
-from haagent.witness.panel import Panel
+from haagent.witness.panel import LOOK_OFTEN_S, Panel
 from witness.loop import looped
 
 LIMIT_S = 0.2
@@ -43,7 +44,7 @@ class Third:
         self.claims += 1
         await asyncio.sleep(self.takes_s)
         self.mine = self.word is Word.YES
-        return Vote(self.word, f"asked by {terms}")
+        return Vote(self.word, f"asked by {terms}", since_ns=7)
 
     async def look(self, held: Mapping[int, int]) -> Vote:
         """See Witness."""
@@ -211,3 +212,77 @@ async def test_who_wants_to_know_is_told_of_a_question_that_was_asked_after() ->
             assert [state.word for state in await one.look_now()] == ["no"]
     async with panel() as none:
         assert await none.look_now() == []
+
+
+@looped
+async def test_what_was_won_is_known_with_its_times() -> None:
+    """S2 e: kept from the moment of the consent, and of the question; lost with a refusal."""
+    third = Third()
+    async with panel(third) as one:
+        before_ns = time.monotonic_ns()
+        await one.claim((1,))
+        assert one.kept is not None
+        assert one.kept.since_ns == 7
+        assert before_ns <= one.kept.asked_ns <= time.monotonic_ns()
+        assert one.claimed.is_set()
+        asked_ns = one.kept.asked_ns
+        third.word = Word.SILENT
+        await one.claim((1,))
+        assert one.kept.asked_ns == asked_ns, "silence neither takes it nor makes it younger"
+        third.word = Word.NO
+        await one.claim((1,))
+        assert one.kept is None
+
+
+@looped
+async def test_what_is_not_wanted_now_is_given_back() -> None:
+    """S2 e: a node that would shoot nobody leaves the witnesses to the other."""
+    third = Third()
+    async with panel(third) as one:
+        await one.claim((1,))
+        third.changed.clear()
+        assert await one.claim(()) is Consent.UNASKED
+        assert one.kept is None
+        async with asyncio.timeout(PATIENCE_S):
+            await third.changed.wait()
+        assert not third.mine
+
+
+@looped
+async def test_what_was_won_ends_when_the_peer_is_heard() -> None:
+    """S2 e: a later silence begins with a consent of its own."""
+    async with panel(Third()) as one:
+        await one.claim((1,))
+        one.observe(silent().state, alive())
+        assert one.kept is None
+
+
+@looped
+async def test_each_majority_for_us_is_told_with_the_time_of_the_question() -> None:
+    """S2 e: the right to feed the watchdog counts from before the witnesses were asked."""
+    stood: list[int] = []
+    third = Third(takes_s=0.05)
+    async with panel(third) as one:
+        one.stood_by = stood.append
+        before_ns = boottime_ns()
+        await one.claim((1,))
+        assert len(stood) == 1
+        assert before_ns <= stood[0] <= boottime_ns() - 50 * MS
+        third.word = Word.NO
+        await one.claim((1,))
+        assert len(stood) == 1
+
+
+@looped
+async def test_lost_peer_makes_the_looks_frequent() -> None:
+    """S2 e: whoever has nobody but the witnesses asks them at once, and then again and again."""
+    third = Third()
+    async with panel(third) as one:
+        one.start()
+        for before, after in ((alive(), silent().state), (silent().state, alive())):
+            async with asyncio.timeout(LOOK_OFTEN_S * 4):
+                await third.changed.wait()
+                third.changed.clear()
+                one.observe(before, after)
+                await third.changed.wait()
+                third.changed.clear()
