@@ -13,6 +13,7 @@ from hil.agent import Agent
 from hil.power import Behaviour, Fault
 from hil.proof import held_alone
 from hil.qemu.furniture import SERVICE_UNIT
+from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
 from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over
@@ -20,12 +21,14 @@ from hil.qemu.soak import SETTLE_S
 from hil.trials.conftest import Roles
 
 Waiting = Callable[[VirtualLab, Roles, int], object]
-STARTING = "starting"
-"""What the service's unit tells the bench before it starts."""
-_SLOW_START = f"""\
+STARTING, STOPPING = "starting", "stopping"
+"""What the service's unit tells the bench before it does so."""
+_SLOW = f"""\
 [Service]
 ExecStartPre=/bin/sh -c 'echo {STARTING} >/dev/ttyS1; sleep 3'
+ExecStop=/bin/sh -c 'echo {STOPPING} >/dev/ttyS1; sleep 3'
 """
+_KILL = ("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.service")
 
 
 def _power(node: int, **wanted: str) -> Waiting:
@@ -61,12 +64,36 @@ def test_agent_killed_during_its_takeover_leaves_one_holder(
 ) -> None:
     """S1: the standby's agent is killed in the midst: never two; in the end one, by itself."""
     _, standby = roles
-    drop_in = f"/run/systemd/system/{SERVICE_UNIT}.d/slow.conf"
-    standby.ssh.run("install", "-D", "-m", "644", "/dev/stdin", drop_in, text=_SLOW_START)
-    standby.run("systemctl", "daemon-reload")
+    _slow_down(standby)
     fault_ns = roles[0].freeze()
     PHASES[phase](lab, roles, fault_ns)
-    standby.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.service")
+    standby.run(*_KILL)
+    _one_holder_in_the_end(lab)
+
+
+@pytest.mark.parametrize(("phase", "whose"), [(STOPPING, 0), (STARTING, 1)])
+def test_agent_killed_during_a_hand_over_leaves_one_holder(
+    lab: VirtualLab, roles: Roles, phase: str, whose: int
+) -> None:
+    """S1: the agent that stops the service, or starts it, is killed: never two; in the end one."""
+    for guest in roles:
+        _slow_down(guest)
+    ordered_ns = time.monotonic_ns()
+    roles[0].ssh.throw("haagent switchover")
+    _power(whose, what="bell", line=phase)(lab, roles, ordered_ns)
+    roles[whose].run(*_KILL)
+    _one_holder_in_the_end(lab)
+
+
+def _slow_down(guest: Guest) -> None:
+    """Have a server's service tell the bench, and take its time."""
+    drop_in = f"/run/systemd/system/{SERVICE_UNIT}.d/slow.conf"
+    guest.ssh.run("install", "-D", "-m", "644", "/dev/stdin", drop_in, text=_SLOW)
+    guest.run("systemctl", "daemon-reload")
+
+
+def _one_holder_in_the_end(lab: VirtualLab) -> None:
+    """S1: one serves, the other could take over, and at no time were there two."""
     threading.Event().wait(SETTLE_S)  # its next agent, or its watchdog, comes within
     holder, _ = ready(lab, limit_s=RETURN_LIMIT_S)
     held_alone(lab, holder, time.monotonic_ns())
