@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from haagent.asking import output
-from haagent.config.settings import Configuration, SystemdSettings, VipSettings
+from haagent.config.settings import CommandTarget, Configuration, SystemdSettings, VipSettings
 
 STATUS = Path("/proc/self/status")
 UNIT = "haagent.service"
@@ -31,6 +31,20 @@ def confined_by_it(configuration: Configuration) -> str:
         for resource in group.resources
         if not isinstance(resource, (SystemdSettings, VipSettings))
     ]
+    return ", ".join(names)
+
+
+def hampered_by_it(configuration: Configuration) -> str:
+    """Names of the other programs that it runs, which a takeover does not hang on; "" for none."""
+    names = [occasion.value for occasion in configuration.hooks]
+    names += [f"alert {one.name}" for one in configuration.alerts if isinstance(one.target, tuple)]
+    names += [
+        f"probe of {group.name}"
+        for group in configuration.groups
+        if group.probe is not None and isinstance(group.probe.target, CommandTarget)
+    ]
+    devices = [device for both in configuration.devices for device in both]
+    names += [f"fence device {device.name}" for device in devices if device.driver == "agent"]
     return ", ".join(names)
 
 

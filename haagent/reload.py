@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from haagent import confinement
 from haagent.bugs import die_of_bugs
 from haagent.config import Configuration, ConfigurationError
 from haagent.config.difference import difference
@@ -29,6 +30,7 @@ from haagent.log import set_level
 from haagent.notify import Notifier
 
 log = structlog.get_logger()
+UNTIL_OPENED = " confined until: systemctl daemon-reload, systemctl restart haagent"
 
 
 class RefusedError(Exception):
@@ -122,6 +124,12 @@ class Reload:
         if not agrees:
             said += "; the other node has another configuration: until both agree, nothing is taken"
             said += " over by itself"
+        hampered = confinement.hampered_by_it(new)
+        if hampered and confinement.no_new_privileges():
+            # The unit was opened for no program when this agent was started: these came later.
+            said += f"; {hampered} run{UNTIL_OPENED}"
+            if not dry_run:
+                log.warning("config.confined", programs=hampered)
         return _reply(said, ok=True, changed=found.live, agrees=agrees)
 
     async def _prepared(self) -> tuple[Configuration, Probes]:

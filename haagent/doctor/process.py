@@ -19,11 +19,12 @@ OOM_SPARED = -500
 
 def look(subject: Subject) -> Iterator[Line]:
     """Realtime scheduling, locked memory, the out-of-memory killer, and what children inherit."""
-    needy = confinement.confined_by_it(subject.configuration)
     if subject.agent_pid is None:
         yield _realtime_granted()
         yield _memory_granted()
-        yield from _unit(needy)
+        shown = properties(confinement.UNIT, "NoNewPrivileges")
+        if shown.get("NoNewPrivileges") == "yes":
+            yield from _hardening(subject)
         return
     folder = Path(f"/proc/{subject.agent_pid}")
     fields = dict(
@@ -46,8 +47,8 @@ def look(subject: Subject) -> Iterator[Line]:
         yield ok("out of memory", "the agent is spared")
     else:
         yield warning("out of memory", f"the agent may be killed (oom_score_adj {score})", UNIT)
-    if needy and confinement.no_new_privileges(folder / "status"):
-        yield _privileges(needy)
+    if confinement.no_new_privileges(folder / "status"):
+        yield from _hardening(subject)
 
 
 def _realtime_granted() -> Line:
@@ -69,17 +70,15 @@ def _memory_granted() -> Line:
     return unknown("memory", f"the limit here is {soft} bytes", f"ask as root; {UNIT}")
 
 
-def _unit(needy: str) -> Iterator[Line]:
-    """What the unit would forbid, before it is started so."""
-    shown = properties("haagent.service", "NoNewPrivileges")
-    if shown.get("NoNewPrivileges") == "yes" and needy:
-        yield _privileges(needy)
-
-
-def _privileges(needy: str) -> Line:
-    text = f"NoNewPrivileges= is on, and {needy} may not work in it"
-    return bad(
-        "hardening",
-        text,
-        "systemctl daemon-reload; if that is not enough: docs/install.md, Hardening",
-    )
+def _hardening(subject: Subject) -> Iterator[Line]:
+    """What the agent, or its unit before it is started so, keeps from its children."""
+    what = "hardening"
+    needy = confinement.confined_by_it(subject.configuration)
+    hampered = confinement.hampered_by_it(subject.configuration)
+    if needy:
+        text = f"NoNewPrivileges= is on, and {needy} may not work in it"
+        remedy = "systemctl daemon-reload; if that is not enough: docs/install.md, Hardening"
+        yield bad(what, text, remedy)
+    elif hampered:
+        text = f"{hampered} run in the agent's confinement, as the unit was not opened for them"
+        yield warning(what, text, "systemctl daemon-reload, then: systemctl restart haagent")

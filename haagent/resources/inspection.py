@@ -212,6 +212,9 @@ def _programs(configuration: Configuration) -> Iterator[Problem]:
             )
     for occasion, hook in configuration.hooks.items():
         yield from _program(f"hooks.{occasion.value}", hook.argv)
+    for receiver in configuration.alerts:
+        if isinstance(receiver.target, tuple):
+            yield from _program(join("alert", receiver.name, "command"), receiver.target)
 
 
 def _program(where: str, argv: tuple[str, ...], *, needed: bool = False) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ read off the kernel's own account.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +87,37 @@ def test_reload(node: Debian, tmp_path: Path) -> None:
         node.run("systemctl", "reload", "haagent.service")
         assert "refused" not in said_by_systemd(node)
         assert "reload_refused" not in alarms(node)
+
+
+def test_doctor_knows_units_and_confinement(node: Debian) -> None:
+    """Our unit enabled or not, a rival or none, a hook that came by a reload, which says so too."""
+
+    def said() -> dict[str, str]:
+        lines = json.loads(node.run("haagent", "doctor", "--json", "--listen", "0.1", check=False))
+        return {line["what"]: f"{line['verdict']}: {line['text']}" for line in lines}
+
+    sound = said()
+    assert sound["unit"] == "ok: haagent.service is enabled, and runs"
+    assert sound["units"] == "ok: no other cluster manager runs or starts here"
+    assert "hardening" not in sound
+    node.shell(f"cp {CONFIG} {CONFIG}.kept; sed -i '{_HOOK}' {CONFIG}")
+    assert "on_alarm run confined until" in node.run("haagent", "reload")
+    assert "config.confined" in node.log()
+    node.shell(f"printf '{_RIVAL}' > /etc/systemd/system/keepalived.service")
+    node.run("systemctl", "enable", "keepalived.service")
+    node.run("systemctl", "disable", "haagent.service")
+    ill = said()
+    node.run("systemctl", "disable", "keepalived.service")
+    node.run("systemctl", "enable", "haagent.service")
+    node.shell(f"mv {CONFIG}.kept {CONFIG}")
+    assert "confined" not in node.run("haagent", "reload")
+    assert "warning: haagent.service is not enabled" in ill["unit"]
+    assert "warning: keepalived run here too" in ill["units"]
+    assert "warning: on_alarm run in the agent's confinement" in ill["hardening"]
+
+
+_HOOK = r'/^\[hooks\]/a on_alarm = ["/bin/true"]'
+_RIVAL = "[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\n"
 
 
 def test_frozen_agent_is_replaced(node: Debian, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from config_bench import Site, with_groups
+from config_bench import Site, example, with_groups
 from typer.testing import CliRunner
 
 from fencing.config.problems import Problem
@@ -89,7 +89,12 @@ class Bench:
         """What is said to one group with these lines."""
         vip = '[[group.vip]]\naddress = "192.0.2.10/24"\n'
         text = "\n".join(("[[group]]", 'name = "web"', *lines, vip))
-        text = with_groups(text).replace('stop_budget = "5m"', f'stop_budget = "{stop_budget}"')
+        return self.ask_text(
+            with_groups(text).replace('stop_budget = "5m"', f'stop_budget = "{stop_budget}"')
+        )
+
+    def ask_text(self, text: str) -> list[Problem]:
+        """What is said to a whole file."""
         configuration = self.site.load(text)
         machine = Machine(FakeSystemd(self.properties), self.folder / "ocf", self.folder / "run")
         return asyncio.run(inspect(configuration, machine))
@@ -224,6 +229,25 @@ def test_programs(bench: Bench) -> None:
     assert "install it on both nodes, or name another" in said["stop"].text
     assert not said["monitor"].refuses
     assert not said["position"].refuses
+
+
+def test_programs_of_hooks_and_alerts(bench: Bench) -> None:
+    """Each is looked for: missing or not executable is a warning, for no takeover hangs on it."""
+    program = bench.folder / "tell"
+    program.write_text("#!/bin/sh\n")
+    hooks = f'[hooks]\non_active = ["{program}"]'
+    text = example().replace("[hooks]", hooks, 1)
+    text += f'[[alert]]\nname = "mail"\ncommand = ["{program}"]\n'
+    places = ["hooks.on_active", "alert.mail.command"]
+    for problem, where in zip(bench.ask_text(text), places, strict=True):
+        assert (problem.where, problem.refuses) == (where, False)
+        assert "chmod +x" in problem.text
+    program.chmod(0o755)
+    assert bench.ask_text(text) == []
+    program.unlink()
+    missing = bench.ask_text(text)
+    assert [problem.where for problem in missing] == places
+    assert all("no such file" in problem.text for problem in missing)
 
 
 def test_probes(bench: Bench) -> None:
