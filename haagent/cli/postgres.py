@@ -93,9 +93,11 @@ async def _copy(settings: PostgresSettings, *, overwrite: bool) -> None:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("copy", total=None)
-        await preparing.copy(
+        changed = await preparing.copy(
             settings,
             lambda done, of: bar.update(task, completed=done, total=of),
             overwrite=overwrite,
         )
+    for line in changed:
+        typer.echo(f"  {line}")
     typer.echo(f"{settings.layout.data} is a copy of {settings.peer}'s; the agent starts it")

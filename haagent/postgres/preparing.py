@@ -7,7 +7,7 @@ On the node whose server is primary: the role, its rights and its way in. On the
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from haagent.postgres import asking, follow
@@ -22,6 +22,8 @@ from haagent.resources import ResourceError
 LIMIT_S = 20.0
 KEEP = "10GB"
 """Of the log for a standby that stays away: more than a day of most databases, less than a disk."""
+DATABASES = ("replication", "postgres")
+"""What the peer's server connects to: the one to stream, the other for its agent and pg_rewind."""
 _WRITTEN = "SELECT FROM pg_file_settings WHERE name = $1 AND setting = $2"
 
 
@@ -58,25 +60,24 @@ async def prepare(settings: PostgresSettings) -> AsyncIterator[str]:
                 await sql.ask(statement, limit_s=LIMIT_S)
                 yield f"{name} = {value} (wal_log_hints with the server's next start)"
         ((file,),) = await sql.ask("SHOW hba_file", limit_s=LIMIT_S)
-        for database in ("replication", "postgres"):
+        for database in DATABASES:
             if not await lets_in(sql, settings.replication_user, database):
-                user, address = settings.replication_user, settings.peer_address
-                line = f"host {database} {user} {address}/{address.max_prefixlen} scram-sha-256"
-                _append(Path(file or ""), f"# haagent: the other node\n{line}\n")
-                yield f"{file}: {line}"
+                for line in _let_in(settings, Path(file or ""), database):
+                    yield line
         await sql.ask("SELECT pg_reload_conf()", limit_s=LIMIT_S)
     finally:
         sql.close()
-    start = settings.layout.start_file
-    if start.exists() and "auto" in start.read_text(encoding="utf-8").split():
-        start.write_text("manual\n", encoding="utf-8")
-        yield f"{start}: manual"
+    for line in _leave_to_agent(settings):
+        yield line
 
 
 async def copy(
     settings: PostgresSettings, progress: Callable[[int, int], None], *, overwrite: bool
-) -> None:
+) -> list[str]:
     """Fill this node's data directory from the peer's primary; it is left for the agent to start.
+
+    Returns:
+        What was changed beside the data, which Debian keeps elsewhere.
 
     Args:
         settings: Of this node's server.
@@ -102,6 +103,29 @@ async def copy(
         peer.close()
     values = follow.standby_settings(settings)
     follow.configure(settings, values, standby=True)
+    changed = []
+    hba = settings.layout.configuration.with_name("pg_hba.conf")
+    if settings.replication_user not in hba.read_text(encoding="utf-8").split():
+        for database in DATABASES:
+            changed += _let_in(settings, hba, database)
+    return [*changed, *_leave_to_agent(settings)]
+
+
+def _let_in(settings: PostgresSettings, hba: Path, database: str) -> Iterator[str]:
+    """Let both nodes in: the file may be one that is copied with the data, or one of each node."""
+    user = settings.replication_user
+    for address in (settings.address, settings.peer_address):
+        line = f"host {database} {user} {address}/{address.max_prefixlen} scram-sha-256"
+        with hba.open("a", encoding="utf-8") as opened:
+            opened.write(f"# haagent: a node of the pair\n{line}\n")
+        yield f"{hba}: {line}"
+
+
+def _leave_to_agent(settings: PostgresSettings) -> Iterator[str]:
+    start = settings.layout.start_file
+    if start.exists() and "auto" in start.read_text(encoding="utf-8").split():
+        start.write_text("manual\n", encoding="utf-8")
+        yield f"{start}: manual"
 
 
 def _shown(
@@ -132,11 +156,6 @@ async def _role(settings: PostgresSettings, sql: Sql) -> AsyncIterator[str]:
     for function in FUNCTIONS:
         statement = f"GRANT EXECUTE ON FUNCTION {function} TO {_name(user)}"
         await sql.ask(statement, limit_s=LIMIT_S)
-
-
-def _append(file: Path, text: str) -> None:
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(text)
 
 
 async def _runs(settings: PostgresSettings) -> bool:

@@ -104,9 +104,14 @@ def test_one_server_becomes_a_pair(two: Two) -> None:
     shutil.copy2(two.existing.passfile, two.missing.passfile)
     shutil.chown(two.missing.passfile, "postgres", "postgres")
     seen: list[tuple[int, int]] = []
-    asyncio.run(
-        preparing.copy(two.missing, lambda done, of: seen.append((done, of)), overwrite=False)
+    own = "\n".join(
+        asyncio.run(
+            preparing.copy(two.missing, lambda done, of: seen.append((done, of)), overwrite=False)
+        )
     )
+    # Once it is promoted, the other one must be let in.
+    for part in ("host replication replicator 127.0.0.2/32", "host postgres", "start.conf: manual"):
+        assert part in own
 
     async def streams() -> None:
         sql = Sql(local_conninfo(two.existing), identity(two.existing))
