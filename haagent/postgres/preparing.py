@@ -103,7 +103,7 @@ async def copy(
         peer.close()
     values = follow.standby_settings(settings)
     follow.configure(settings, values, standby=True)
-    changed = []
+    changed: list[str] = []
     hba = settings.layout.configuration.with_name("pg_hba.conf")
     if settings.replication_user not in hba.read_text(encoding="utf-8").split():
         for database in DATABASES:

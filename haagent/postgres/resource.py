@@ -145,6 +145,8 @@ class PostgresResource:
         if await self._role() is not Role.STANDBY:
             try:
                 await self._start_standby()
+            except OSError as error:  # Nothing speaks against the data: no long way back.
+                raise ResourceError(f"its disk refuses: {error.strerror}") from error
             except ResourceError as error:
                 log.warning("postgresql.no_standby", of=self.name, reason=str(error))
                 self._set_out(str(error))
@@ -231,6 +233,7 @@ class PostgresResource:
 
         Raises:
             ResourceError: It does not start.
+            OSError: Its settings could not be written.
         """
         self._timeline = 0
         values = follow.standby_settings(self._settings)
