@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from hil.machine import Machine
 
 GROUP = "db"
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
-"""Debian 12's."""
+PROGRAMS = Path(os.environ.get("POSTGRES_PROGRAMS", "/usr/lib/postgresql/15/bin"))
+"""Debian 12's, unless somebody wants to see another version."""
 PLACE = "/run/disk/pg"
 """Of everything of the server, as its machine sees it."""
 REPLICATOR = "replicator"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,12 @@ _COMMIT = re.compile(r"tx: +(\d+), lsn: ([0-9A-F/]+),.* desc: COMMIT ([-0-9]+ [0
 class Left:
     """The end of a timeline that the next one does not have."""
 
-    size: int = 0
-    """Bytes of log up to the last commit there."""
-    told: int = 0
-    """Of these, what was there so long before the end that its server had told of it."""
+    commits: list[tuple[int, float]] = field(default_factory=list)
+    """How far beyond, in bytes, each was made, and when, Unix seconds."""
+
+    def size(self, before_s: float = inf) -> int:
+        """Bytes of log up to the last commit there, or the last one before a time."""
+        return max((far for far, when_s in self.commits if when_s < before_s), default=0)
 
 
 @dataclass(slots=True)
@@ -55,15 +58,9 @@ class _Timeline:
 class Logs:
     """What was committed since `begin`, as each log has it that was read."""
 
-    def __init__(self, lab: Lab, told_after_s: float) -> None:
-        """From now on, logs are kept at each boot.
-
-        Args:
-            lab: With both servers.
-            told_after_s: After such a time a primary has told its peer how far it was.
-        """
+    def __init__(self, lab: Lab) -> None:
+        """From now on, logs are kept at each boot."""
         self._lab = lab
-        self._told_after_s = told_after_s
         self._timelines: dict[int, _Timeline] = {}
         self._forks: dict[int, int] = {}
         self._kept: list[Path] = []
@@ -96,19 +93,11 @@ class Logs:
             told = f"timeline {older} was written at {old.last}, {newer} from {new.first} on"
             assert old.last < new.first, told
         left = Left()
-        for timeline in self._forks.keys() - before:
-            self._add_left(left, timeline)
+        for number in self._forks.keys() - before:
+            timeline, end = self._timelines.get(number), self._forks[number]
+            places = timeline.places.items() if timeline else ()
+            left.commits += [(at - end, _seconds(when)) for at, (_, when) in places if at >= end]
         return left
-
-    def _add_left(self, left: Left, number: int) -> None:
-        known, end = self._timelines.get(number), self._forks[number]
-        places = known.places.items() if known else ()
-        beyond = {place: _seconds(when) for place, (_, when) in places if place >= end}
-        if beyond:
-            told_s = max(beyond.values()) - self._told_after_s
-            told = (place for place, when_s in beyond.items() if when_s < told_s)
-            left.size += max(beyond) - end
-            left.told += max(told, default=end) - end
 
     def _keep(self, machine: Machine) -> None:
         """Copy what was written since `begin`."""

@@ -32,6 +32,9 @@ from hil.watch import orders, wait_powered
 OPTIONS = options("sync", 'sync_wait = "3s"')
 Roles = tuple[Machine, Machine]
 SECOND_NS = 1_000_000_000
+RETURN_LIMIT_S = 300
+"""A server that was shot is started, rewound twice (dry first) and sealed again: on a machine with
+ten times its load that took a minute, and as much the pair before it."""
 
 
 @pytest.fixture
@@ -49,6 +52,7 @@ def kept(writer: Writer, machine: Machine) -> None:
     assert not writer.invented(machine)
 
 
+@pytest.mark.timeout(RETURN_LIMIT_S)
 def test_power_failure_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> None:
     """The active dies: every acknowledged row is on the standby, which goes on alone at once."""
     active, standby = roles
@@ -60,6 +64,7 @@ def test_power_failure_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> 
     kept(writer, standby)
 
 
+@pytest.mark.timeout(RETURN_LIMIT_S)
 def test_frozen_active_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> None:
     """As with any fence; what was acknowledged in the last moment is there."""
     active, standby = roles
@@ -84,6 +89,7 @@ def test_switchover_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> Non
     assert orders(lab, since_ns) == []
 
 
+@pytest.mark.timeout(RETURN_LIMIT_S)
 def test_broken_replication_makes_the_standby_stale(lab: Lab, roles: Roles, writer: Writer) -> None:
     """Writes go on once the standby has said that it is stale; it is barred until in sync again."""
     active, standby = roles
@@ -104,6 +110,7 @@ def test_broken_replication_makes_the_standby_stale(lab: Lab, roles: Roles, writ
     kept(writer, standby)
 
 
+@pytest.mark.timeout(RETURN_LIMIT_S)
 def test_dead_standby_is_proved_off_and_writes_go_on(
     lab: Lab, roles: Roles, writer: Writer
 ) -> None:
