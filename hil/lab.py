@@ -178,7 +178,7 @@ class Lab:
         if self._agent_command is not None:
             return tuple(part.replace("NODE", name) for part in self._agent_command)
         run = ("run", "--config", str(self.configuration), "--node", name)
-        command = module("haagent", *run)
+        command = module(self.options.program, *run)
         if self.options.restarts:
             command = ["sh", "-c", RESTARTING, "sh", *command]
         return tuple(command)

@@ -85,6 +85,10 @@ class Options:
     """Each machine has a PostgreSQL server on its disk (see hil.database)."""
     database_disk_mib: int = 0
     """Size of a disk that the server has for itself; 0: it shares the bench's."""
+    watchdog: str = 'mode = "off"'
+    """Lines of [watchdog]; these machines have none but that of hil.dog."""
+    program: str = "haagent"
+    """The module that is the agent."""
     more: str = ""
     """Tables beside the usual ones, such as [[witness]]."""
 
@@ -110,7 +114,7 @@ references = ["{reference}"]
 {network}
 
 [watchdog]
-mode = "off"
+{watchdog}
 
 [drill]
 {drill}
@@ -189,6 +193,7 @@ def write_configuration(directory: Path, options: Options, service: Path) -> Pat
         log_level=options.log_level,
         reference=REFERENCE,
         network=options.network,
+        watchdog=options.watchdog,
         drill=options.drill,
         heartbeat_port=HEARTBEAT_PORT,
     )
