@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare recordings deb check coverage database-proof clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb check coverage database-proof clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,6 +39,9 @@ hil-shell: servers .venv/ready ## the same pair, running, and a shell beside it 
 
 hil-compare: servers .venv/ready ## haagent, Pacemaker and keepalived die the same deaths; COMPARE="--runs 1 --only keepalived" (root)
 	@$(PYTHON) -m hil.compare $(COMPARE)
+
+hil-rehearsal: servers .venv/ready ## the smoke set as on a real pair (docs/lab.md), with the virtual one as the rack (root)
+	@$(PYTHON) -m hil.qemu.rehearsal
 
 recordings: packages .venv/ready ## real pairs play what tests/recordings replays; NAMES="freeze isolated": only those (root)
 	@$(PYTHON) -m hil.recordings $(NAMES)

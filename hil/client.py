@@ -26,11 +26,13 @@ _NS = 1_000_000_000
 class Client:
     """The client, running, and what it experienced."""
 
-    def __init__(self, pid: int, directory: Path) -> None:
-        """Start it in the network namespace of a process."""
-        command = module("hil.client", VIP, str(SERVICE_PORT), str(ASK_EVERY_S))
+    def __init__(self, pid: int | None, directory: Path, address: str = VIP) -> None:
+        """Start it in the network namespace of a process; None: in this one."""
+        command = module("hil.client", address, str(SERVICE_PORT), str(ASK_EVERY_S))
+        if pid is not None:
+            command = [*inside(pid), *command]
         self._process = ReportingProcess(
-            [*inside(pid), *command], directory / "client.jsonl", directory / "client.log"
+            command, directory / "client.jsonl", directory / "client.log"
         )
         self.record = self._process.record
 

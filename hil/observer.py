@@ -22,7 +22,7 @@ from hil.processes import module
 from hil.record import Entry, ReportingProcess
 
 ASK_EVERY_S = 0.01
-ASKER = IPv4Address("192.0.2.254")
+ASKER = "192.0.2.254"
 """Sender of the questions. A real one: a probe without any counts as a rival claim (RFC 5227)."""
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_ALL = 0x0003
@@ -39,13 +39,31 @@ _SNIFF_ALL = socket.ntohs(_ETHERTYPE_ALL)
 class Observer:
     """The witness, running, and the questions it can answer."""
 
-    def __init__(self, pid: int, directory: Path, address: str = VIP) -> None:
-        """Start it in the network namespace of a process; it watches over one address."""
+    def __init__(
+        self,
+        pid: int | None,
+        directory: Path,
+        address: str = VIP,
+        *,
+        interface: str = "eth0",
+        asker: str = ASKER,
+    ) -> None:
+        """Start it; it watches over one address.
+
+        Args:
+            pid: A process in the network namespace where it stands; None: this one.
+            directory: Of what it writes.
+            address: Over which it watches.
+            interface: Through which it looks.
+            asker: Sender of its questions.
+        """
         self._address = address
-        command = module("hil.observer", "eth0", address, str(ASK_EVERY_S))
+        command = module("hil.observer", interface, address, str(ASK_EVERY_S), asker)
+        if pid is not None:
+            command = [*inside(pid), *command]
         name = f"observer-{address}"
         self._process = ReportingProcess(
-            [*inside(pid), *command], directory / f"{name}.jsonl", directory / f"{name}.log"
+            command, directory / f"{name}.jsonl", directory / f"{name}.log"
         )
         self.record = self._process.record
         self.record.wait(lambda e: e["what"] == "ready", 5.0, what="observer's start")
@@ -96,10 +114,10 @@ class Observer:
         self._process.close()
 
 
-def question(mac: bytes, vip: bytes) -> bytes:
+def question(mac: bytes, vip: bytes, asker: bytes) -> bytes:
     """An ARP request: who has the VIP? (RFC 826)."""
     header = _BROADCAST + mac + struct.pack("!H", _ETHERTYPE_ARP)
-    arp = _ARP.pack(1, _ETHERTYPE_IPV4, 6, 4, _REQUEST, mac, ASKER.packed, bytes(6), vip)
+    arp = _ARP.pack(1, _ETHERTYPE_IPV4, 6, 4, _REQUEST, mac, asker, bytes(6), vip)
     return header + arp
 
 
@@ -121,12 +139,12 @@ def judge(frame: bytes, vip: bytes) -> Entry | None:
 
 
 def main() -> None:
-    """Arguments: interface, VIP, seconds between two questions."""
-    interface, vip_text, every_text = sys.argv[1:]
+    """Arguments: interface, VIP, seconds between two questions, their sender."""
+    interface, vip_text, every_text, asker = sys.argv[1:]
     vip, every_s = IPv4Address(vip_text).packed, float(every_text)
     sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _SNIFF_ALL)
     sniffer.bind((interface, _ETHERTYPE_ALL))
-    ask = question(sniffer.getsockname()[4], vip)
+    ask = question(sniffer.getsockname()[4], vip, IPv4Address(asker).packed)
     sys.stdout.write(json.dumps({"what": "ready", "at_ns": time.monotonic_ns()}) + "\n")
     sys.stdout.flush()
     next_s = time.monotonic()

@@ -55,6 +55,16 @@ _WANTED = {
 }
 
 
+def service_files() -> dict[str, str]:
+    """The service and its unit, by their absolute paths on a server."""
+    unit = f"etc/systemd/system/{SERVICE_UNIT}"
+    modules = {
+        str(_LIBRARY / name): (ROOT / name).read_text()
+        for name in (*_SERVICE_MODULES, "hil/qemu/service.py")
+    }
+    return {f"/{path}": text for path, text in {unit: _FILES[unit], **modules}.items()}
+
+
 def furnish(root: Path, *, public_key: str) -> None:
     """Lay everything out below a directory that will be copied over the server's root."""
     for name, content in _FILES.items():
@@ -71,8 +81,8 @@ def furnish(root: Path, *, public_key: str) -> None:
         path = root / "etc/systemd/system" / link
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(place + path.name)
-    for name in (*_SERVICE_MODULES, "hil/qemu/service.py"):
-        _write(root / _LIBRARY / name, (ROOT / name).read_text())
+    for name, content in service_files().items():
+        _write(root / name.removeprefix("/"), content)
     _write(root / "root/.ssh/authorized_keys", public_key)
     (root / "root/.ssh").chmod(0o700)
 

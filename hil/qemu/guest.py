@@ -18,8 +18,8 @@ from hil.qemu.bell import Bell
 from hil.qemu.furniture import UP
 from hil.qemu.hardware import Server
 from hil.qemu.qmp import Qmp, QmpError
-from hil.qemu.ssh import Ssh
 from hil.record import Entry, NotSeenError, Record
+from hil.ssh import Ssh
 
 BOOT_LIMIT_S = 300.0
 """20 s on two idle processors in software, a minute when they are busy."""
@@ -65,6 +65,11 @@ class Guest:
     def mac(self) -> str:
         """Of its interface in the LAN."""
         return self.server.ports[0].mac
+
+    @property
+    def interface(self) -> str:
+        """Its card in the LAN."""
+        return self.server.ports[0].interface
 
     @property
     def pid(self) -> int:
@@ -146,6 +151,16 @@ class Guest:
         """Have its kernel panic; return when that was ordered, ns."""
         at_ns = time.monotonic_ns()
         self.ssh.throw("echo c >/proc/sysrq-trigger")
+        return at_ns
+
+    def freeze_for_good(self) -> int:
+        """Stop its processor, which nobody is to let go on; return when that was ordered, ns."""
+        return self.freeze()
+
+    def leave(self, verb: str) -> int:
+        """Have it go in order: `poweroff` or `reboot`; return when that was ordered, ns."""
+        at_ns = time.monotonic_ns()
+        self.ssh.throw(f"systemctl {verb}")
         return at_ns
 
     def set_carrier(self, wire: str, *, up: bool) -> None:

@@ -16,6 +16,7 @@ from typing import Self
 from hil.agent import GROUP
 from hil.bmc import IpmiSim
 from hil.client import Client
+from hil.labs import Machine
 from hil.namespaces import inside
 from hil.network import VIP, Port
 from hil.observer import Observer
@@ -39,14 +40,17 @@ from hil.qemu.guest import Guest
 from hil.qemu.hardware import Server
 from hil.qemu.image import Image
 from hil.qemu.redfish import Redfish
-from hil.qemu.ssh import Ssh
 from hil.qemu.supplies import Supplies
 from hil.qemu.wiring import Wiring
 from hil.record import Record
+from hil.ssh import STRANGER, Ssh
 
 DIRECTORY_PREFIX = "haagent-hil-"
-OPERATOR = (Port("mgmt", "eth0", "02:00:00:00:0d:01", ("203.0.113.100/24",)),)
-"""From where the servers are logged in to."""
+OPERATOR = (
+    Port("mgmt", "eth0", "02:00:00:00:0d:01", ("203.0.113.100/24",)),
+    Port("lan", "eth1", "02:00:00:00:0d:02", ("192.0.2.101/24",)),
+)
+"""From where the servers are logged in to; stands in the clients' LAN as well."""
 _KCS_PORT = 9001
 
 
@@ -66,6 +70,9 @@ class VirtualLab:
         """
         self.image = image
         self.group = GROUP
+        self.address = VIP
+        self.began_ns = 0
+        """Everything that was seen belongs to the one scenario that such a pair has."""
         self._furnish = furnish or (lambda guest: guest.make_disk(image.disk, "raw"))
         self._stack = ExitStack()
         self._retired = False
@@ -100,13 +107,16 @@ class VirtualLab:
         self.redfish: dict[str, Redfish] = {}
         """The same BMCs' web sides, closed until offered."""
         self.supplies: dict[str, Supplies] = {}
+        self.mains: dict[str, Supplies] = {}
+        """A second PDU behind each, which is nobody's but the operator's."""
         for name in NODES:
-            self.supplies[name] = Supplies(
-                self.directory / f"{name}.pdu",
-                pull=partial(self.pull_cord, name),
-                plug=partial(self.plug_cord, name),
-            )
-            self._stack.enter_context(self.supplies[name])
+            for kind, before in (("pdu", self.supplies), ("mains", self.mains)):
+                before[name] = Supplies(
+                    self.directory / f"{name}.{kind}",
+                    pull=partial(self.pull_cord, name),
+                    plug=partial(self._plug_if_fed, name),
+                )
+                self._stack.enter_context(before[name])
         self.client = Client(self.wiring.attach("client", CLIENT), self.directory)
         self._stack.callback(self.client.close)
         self.observer = Observer(self.wiring.attach("observer", OBSERVER), self.directory, VIP)
@@ -140,7 +150,12 @@ class VirtualLab:
             serial_line=self.supplies[peer].pdu.path,
         )
         address = ports(name)[2].addresses[0].partition("/")[0]
-        ssh = Ssh(address, self.image.login_key, directory, self.operator_pid)
+        ssh = Ssh(
+            f"root@{address}",
+            directory,
+            options=(*STRANGER, "-i", str(self.image.login_key)),
+            operator_pid=self.operator_pid,
+        )
         guest = Guest(server, ssh, self.power, self.wiring.pid)
         self._furnish(guest)
         self.machines[name] = guest
@@ -195,6 +210,14 @@ class VirtualLab:
             self.redfish[name].start()
         return self.power_on(name)
 
+    def _plug_if_fed(self, name: str) -> None:
+        if self.supplies[name].fed and self.mains[name].fed:
+            self.plug_cord(name)
+
+    def outlet_commands(self, name: str) -> list[str]:
+        """What the outlets of a server were told by its peer."""
+        return self.supplies[name].pdu.commands
+
     def offer_redfish(self, face: str) -> dict[str, str]:
         """Open the web side of both BMCs as a maker has it; return their fingerprints."""
         for name, redfish in self.redfish.items():
@@ -218,6 +241,6 @@ class VirtualLab:
             # Both are loaded at once; whether they work, `ready` sees.
             guest.run("systemctl", "start", "--no-block", "haagent.service")
 
-    def other(self, guest: Guest) -> Guest:
+    def other(self, guest: Machine) -> Guest:
         """The peer of a server."""
         return next(g for g in self.machines.values() if g is not guest)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hil.agent import Agent
+from hil.labs import Lab
 from hil.pair import NODES
 from hil.pdu.terminal import LineFaults
 from hil.power import Behaviour, Fault
@@ -128,7 +129,7 @@ def _lives(guest: Guest) -> bool:
     return True
 
 
-def two_at_once(lab: VirtualLab, after_ns: int = 0) -> list[str]:
+def two_at_once(lab: Lab, after_ns: int = 0) -> list[str]:
     """S1: everybody who was seen with the address while another one had it.
 
     An address that goes from one to the other and back within three seconds was at both.

@@ -8,13 +8,15 @@ servers' own clocks do not count here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hil.labs import LabLacksError
 from hil.timeline import between
 
 if TYPE_CHECKING:
-    from hil.qemu.lab import VirtualLab
+    from hil.labs import Lab
     from hil.record import Entry
 
 GAP_NS = 300_000_000
@@ -53,13 +55,13 @@ class Story:
     """Consoles and logs, of a failure only."""
 
 
-def tell(story: Story, lab: VirtualLab) -> None:
+def tell(story: Story, lab: Lab) -> None:
     """Add what a pair's observers have seen to its story."""
-    power = lab.power.since()
+    power = lab.power.since(lab.began_ns)
     if not power:
         return
     zero_ns, end_ns = power[0]["at_ns"], max(e["at_ns"] for e in lab.observer.record.since())
-    macs = {guest.mac: name for name, guest in lab.machines.items()}
+    macs = {machine.mac: name for name, machine in lab.machines.items()}
     seen = lab.observer.record.since(zero_ns)
     for name in lab.machines:
         mine = [entry for entry in power if entry["node"] == name]
@@ -80,8 +82,9 @@ def tell(story: Story, lab: VirtualLab) -> None:
         story.outage_ms = round(lab.client.outage_ms(answers[0][0]), 1)
     story.phases = _phases(lab, power, macs)
     if not story.passed:
-        for name, guest in lab.machines.items():
-            story.attachments[f"{name}'s console"] = guest.console()[-CONSOLE_KEPT:]
+        for name, machine in lab.machines.items():
+            with suppress(LabLacksError):
+                story.attachments[f"{name}'s console"] = machine.console()[-CONSOLE_KEPT:]
         story.attachments["power"] = "\n".join(str(e) for e in power if e["what"] != "read")
 
 
@@ -114,9 +117,7 @@ def _powered(entries: Sequence[Entry], zero_ns: int, end_ns: int) -> list[Span]:
     return [span for span in found if span.end_ms > span.start_ms]
 
 
-def _phases(
-    lab: VirtualLab, power: Sequence[Entry], macs: dict[str, str]
-) -> list[tuple[str, float]]:
+def _phases(lab: Lab, power: Sequence[Entry], macs: dict[str, str]) -> list[tuple[str, float]]:
     """The parts of the first takeover after a power-off, by those outside the agents."""
     for off in power:
         if off["what"] != "power" or off["state"] != "off":

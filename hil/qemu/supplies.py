@@ -35,7 +35,8 @@ class Supplies:
         self._plug = plug
         self.pdu = Apc(path, account=(USER, PASSWORD), outlets=8, on_change=self._on_change)
         """The emulator, with faults on demand."""
-        self._fed = True
+        self.fed = True
+        """Whether power comes out of it."""
 
     def __enter__(self) -> Self:
         self.pdu.__enter__()
@@ -48,6 +49,6 @@ class Supplies:
         if outlet not in OUTLETS:
             return
         fed = on or any(self.pdu.relays.on[number] for number in OUTLETS)
-        if fed is not self._fed:
-            self._fed = fed
+        if fed is not self.fed:
+            self.fed = fed
             (self._plug if fed else self._pull)()

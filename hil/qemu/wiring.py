@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 
+from hil.labs import Machine
 from hil.namespaces import Namespace, ip, nft
 from hil.network import DIRECT, HEARTBEAT_PORT, Network, Port
 from hil.qemu.guest import Guest
@@ -55,10 +56,16 @@ class Wiring:
         self.network.plug(name, namespace.pid, cables)
         return namespace.pid
 
-    def cut(self, guest: Guest, wire: str) -> None:
+    def cut(self, guest: Machine, wire: str) -> None:
         """Pull a cable out: the server loses its carrier, at both ends of a direct cable."""
         with self._lock:
             self._cut.add((guest.name, wire))
+            self._set_carriers()
+
+    def plug(self, guest: Machine, wire: str) -> None:
+        """Plug a cable in again."""
+        with self._lock:
+            self._cut.discard((guest.name, wire))
             self._set_carriers()
 
     def lose_from(self, guest: Guest, wire: str, *, heartbeat_only: bool = False) -> None:

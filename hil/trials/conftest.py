@@ -7,11 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from hil.conftest import INVENTORY
+from hil.labs import Lab, LabLacksError, Machine
+from hil.metal.lab import MetalLab, NotThisLabError
 from hil.processes import ROOT
 from hil.qemu.guest import Guest
 from hil.qemu.image import Image, image
@@ -29,15 +32,49 @@ REPORT = ROOT / "build" / "hil"
 CONSOLE_SHOWN = 6000
 ENTRIES_SHOWN = 60
 
-Roles = tuple[Guest, Guest]
+BOOTS_MAX = 4
+"""Of a lab's server, one after another, with what is mended before a scenario."""
+
+Roles = tuple[Machine, Machine]
+"""The active and the standby of any lab."""
+VirtualRoles = tuple[Guest, Guest]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is a scenario with whole servers."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here is a scenario with whole servers; not all of it can be had in every lab."""
+    inventory = config.stash.get(INVENTORY, None)
+    limit_s = TEST_LIMIT_S
+    if inventory is not None:
+        limit_s += BOOTS_MAX * round(inventory.boot_limit_s)
     for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.hil)
-            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S))
+        if not item.path.is_relative_to(HERE):
+            continue
+        item.add_marker(pytest.mark.hil)
+        item.add_marker(pytest.mark.timeout(limit_s))
+        if inventory is None:
+            continue
+        assert isinstance(item, pytest.Function)
+        virtual = item.get_closest_marker("virtual")
+        wants = item.function.__annotations__.values()
+        if virtual is not None:
+            item.add_marker(pytest.mark.skip(f"the lab lacks {virtual.args[0]}"))
+        elif any("Virtual" in str(kind) for kind in wants):
+            item.add_marker(pytest.mark.skip("the lab lacks what only virtual servers have"))
+
+
+REAL = pytest.StashKey[MetalLab]()
+"""The real pair that a scenario has, once it has it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Skip, with its reason, what this very lab cannot do; fail what nobody watched."""
+    try:
+        yield
+    except LabLacksError as lack:
+        pytest.skip(f"the lab lacks {lack}")
+    if REAL in item.stash:
+        item.stash[REAL].check_observers()
 
 
 FAILURE = pytest.StashKey[str]()
@@ -70,15 +107,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Image]:
-    """What the servers boot from, built and once booted."""
-    if os.geteuid() != 0:
-        pytest.fail("virtual servers need root, for their networks")
-    # Ended by a signal, the bench goes the ordinary way out, which cleans up.
+def orderly() -> Iterator[None]:
+    """Ended by a signal, the bench goes the ordinary way out, which cleans up."""
     before = {n: signal.signal(n, signal.default_int_handler) for n in _ENDING}
-    built = image()
-    booted(built)
-    yield built
+    yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -86,22 +118,56 @@ def servers() -> Iterator[Image]:
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
+@pytest.fixture(scope="session")
+def servers(orderly: None) -> Image:
+    """What the virtual servers boot from, built and once booted."""
+    del orderly
+    if os.geteuid() != 0:
+        pytest.fail("virtual servers need root, for their networks")
+    built = image()
+    booted(built)
+    return built
+
+
+@pytest.fixture(scope="session")
+def rack(pytestconfig: pytest.Config, orderly: None) -> Iterator[MetalLab]:
+    """The real pair, found to be what its inventory says; left as it was found."""
+    del orderly
+    with ExitStack() as stack:
+        try:
+            lab = stack.enter_context(MetalLab(pytestconfig.stash[INVENTORY]))
+        except NotThisLabError as error:
+            pytest.exit(f"nothing was changed: {error}", pytest.ExitCode.USAGE_ERROR)
+        lab.furnish()
+        yield lab
+        lab.settle()
+
+
 @pytest.fixture
-def build(servers: Image, request: pytest.FixtureRequest) -> Iterator[Callable[..., VirtualLab]]:
-    """Makes pairs with all power off, for one test."""
-    labs: list[VirtualLab] = []
+def build(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
+    """Makes pairs with all power off, for one test; a real one is ready before it is put out."""
+    labs: list[Lab] = []
     with ExitStack() as stack:
 
-        def build_lab(*, cold: bool = False) -> VirtualLab:
-            lab = stack.enter_context(resumed(servers))
+        def build_virtual(*, cold: bool = False) -> VirtualLab:
+            lab = stack.enter_context(resumed(request.getfixturevalue("servers")))
             if cold:
                 for guest in lab.machines.values():
                     guest.resume = None
             labs.append(lab)
             return lab
 
+        def build_real(*, cold: bool = False) -> MetalLab:
+            lab: MetalLab = request.getfixturevalue("rack")
+            lab.settle()
+            labs.append(lab)
+            request.node.stash[REAL] = lab
+            for name in lab.machines if cold else ():
+                lab.power_off(name)
+            return lab
+
         began_s = time.monotonic()
-        yield build_lab
+        yield build_real if INVENTORY in request.config.stash else build_virtual
         failure = request.node.stash.get(FAILURE, "")
         story = Story(
             name=request.node.name,
@@ -118,24 +184,35 @@ def build(servers: Image, request: pytest.FixtureRequest) -> Iterator[Callable[.
 
 
 @pytest.fixture
-def lab(build: Callable[..., VirtualLab]) -> VirtualLab:
-    """A pair that was ready a moment ago, as its own clocks have it."""
+def lab(build: Callable[..., Lab]) -> Lab:
+    """A pair that was ready a moment ago; a virtual one, as its own clocks have it."""
     pair = build()
-    pair.power_on()
+    if isinstance(pair, VirtualLab):
+        pair.power_on()
     return pair
 
 
 @pytest.fixture
-def roles(lab: VirtualLab) -> Roles:
+def roles(lab: Lab) -> Roles:
     """The active and the standby of that pair, ready."""
     return ready(lab)
 
 
-def tell(lab: VirtualLab) -> None:
+def without_a_next_agent(machine: Machine) -> None:
+    """Have systemd start no other agent in this boot: on metal it would be back in time."""
+    drop_in = "/run/systemd/system/haagent.service.d/alone.conf"
+    install = ("install", "-D", "-m", "644", "/dev/stdin", drop_in)
+    machine.ssh.run(*install, text="[Service]\nRestart=no\n")
+    machine.run("systemctl", "daemon-reload")
+
+
+def tell(lab: Lab) -> None:
     """Print what there is to know about a pair in which a test failed."""
-    shown = [e for e in lab.power.since() if e["what"] != "read"][-ENTRIES_SHOWN:]
+    told = lab.power.since(lab.began_ns)
+    shown = [e for e in told if e["what"] != "read"][-ENTRIES_SHOWN:]
     print("power:", *shown, sep="\n  ")  # noqa: T201  # for pytest
-    print("holders:", lab.observer.holders())  # noqa: T201  # for pytest
-    for guest in lab.machines.values():
-        end = guest.console()[-CONSOLE_SHOWN:]
-        print(f"{guest.name}'s console:", end, sep="\n")  # noqa: T201  # for pytest
+    print("holders:", lab.observer.holders(lab.began_ns))  # noqa: T201  # for pytest
+    for machine in lab.machines.values():
+        with suppress(LabLacksError):
+            end = machine.console()[-CONSOLE_SHOWN:]
+            print(f"{machine.name}'s console:", end, sep="\n")  # noqa: T201  # for pytest

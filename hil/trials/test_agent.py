@@ -18,7 +18,9 @@ from hil.qemu.configuration import Settings
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, ready
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
+
+pytestmark = pytest.mark.virtual("a configuration that the bench may change")
 
 PATIENT = Settings(
     timing={"suspect_after": "120s", "dead_after": "240s"}, extra='[watchdog]\ntimeout = "120s"'
@@ -32,7 +34,7 @@ UPGRADE_LIMIT_S = 300.0
 
 
 @pytest.fixture
-def patient(lab: VirtualLab, roles: Roles) -> Roles:
+def patient(lab: VirtualLab, roles: VirtualRoles) -> VirtualRoles:
     """The active and the standby of a pair whose agents may take their time to come back."""
     assert roles
     lab.configure(PATIENT)
@@ -44,7 +46,7 @@ def agent_pid(guest: Guest) -> int:
     return int(guest.run("systemctl", "show", "-P", "MainPID", "haagent.service").stdout)
 
 
-def test_next_agent_takes_up_what_the_last_one_held(lab: VirtualLab, patient: Roles) -> None:
+def test_next_agent_takes_up_what_the_last_one_held(lab: VirtualLab, patient: VirtualRoles) -> None:
     """An agent that is killed, or hangs until systemd ends it, is back in time: nothing moves."""
     active, standby = patient
     fault_ns = time.monotonic_ns()
@@ -63,7 +65,7 @@ _GONE = "tail --pid={pid} -f /dev/null"
 
 
 def test_upgrade_under_traffic_moves_nothing(
-    lab: VirtualLab, patient: Roles, tmp_path: Path
+    lab: VirtualLab, patient: VirtualRoles, tmp_path: Path
 ) -> None:
     """A later package on the active: a new agent, the same service, beside an older peer."""
     active, _ = patient

@@ -20,7 +20,9 @@ from hil.processes import ROOT, run
 from hil.qemu.accelerator import EMULATED, boots
 from hil.qemu.image import Image
 from hil.qemu.lab import DIRECTORY_PREFIX, VirtualLab
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
+
+pytestmark = pytest.mark.virtual("the virtual bench itself")
 
 LIMIT_S = 60.0
 FEWEST_PROCESSES = 6
@@ -62,7 +64,7 @@ def test_bmc_cuts_the_power_and_gives_it_back(lab: VirtualLab) -> None:
 
 
 @pytest.mark.smoke
-def test_server_has_what_a_server_has(lab: VirtualLab, roles: Roles) -> None:
+def test_server_has_what_a_server_has(lab: VirtualLab, roles: VirtualRoles) -> None:
     """systemd, the package, its own BMC over KCS, a hardware watchdog, its system UUID."""
     _, standby = roles
     assert lab.machines[standby.name] is standby

@@ -9,11 +9,12 @@ import time
 import pytest
 
 from hil.agent import Agent, alarms, blocked, link_state, role
+from hil.labs import Lab
 from hil.pair import bmc_address
 from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles
 from hil.watch import orders
 
 QUIET_S = 8.0
@@ -28,7 +29,7 @@ def rest() -> None:
 
 
 @pytest.mark.smoke
-def test_lost_heartbeat_cable_is_told_and_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
+def test_lost_heartbeat_cable_is_told_and_changes_nothing(lab: Lab, roles: Roles) -> None:
     """One of two links gone, carrier and all: degraded, an alarm, no change of roles."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -39,7 +40,7 @@ def test_lost_heartbeat_cable_is_told_and_changes_nothing(lab: VirtualLab, roles
 
 
 @pytest.mark.smoke
-def test_active_that_loses_its_lan_hands_over_without_a_shot(lab: VirtualLab, roles: Roles) -> None:
+def test_active_that_loses_its_lan_hands_over_without_a_shot(lab: Lab, roles: Roles) -> None:
     """The active's LAN card loses its carrier: the service goes where the clients are."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -49,7 +50,8 @@ def test_active_that_loses_its_lan_hands_over_without_a_shot(lab: VirtualLab, ro
     assert orders(lab, fault_ns) == []
 
 
-def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a switch that loses frames when told to")
+def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: VirtualRoles) -> None:
     """The active's LAN card has its carrier and passes nothing: as good as a cable pulled."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -60,18 +62,19 @@ def test_card_that_loses_all_silently_is_noticed(lab: VirtualLab, roles: Roles) 
     assert orders(lab, fault_ns) == []
 
 
-def test_interface_set_down_is_noticed(lab: VirtualLab, roles: Roles) -> None:
+def test_interface_set_down_is_noticed(lab: Lab, roles: Roles) -> None:
     """`ip link set eth0 down` on the active: the service goes where the clients are."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
-    active.run("ip", "link", "set", "eth0", "down")
+    active.run("ip", "link", "set", active.interface, "down")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     held_alone(lab, standby, served["at_ns"])
     assert orders(lab, fault_ns) == []
 
 
+@pytest.mark.virtual("a switch that loses frames when told to")
 def test_one_way_loss_on_one_link_is_an_alarm_and_nothing_else(
-    lab: VirtualLab, roles: Roles
+    lab: VirtualLab, roles: VirtualRoles
 ) -> None:
     """The standby's frames get lost on the direct cable alone: told, and nobody is shot."""
     active, standby = roles
@@ -83,7 +86,8 @@ def test_one_way_loss_on_one_link_is_an_alarm_and_nothing_else(
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
 
 
-def test_a_third_of_all_frames_lost_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("the names of all cards")
+def test_a_third_of_all_frames_lost_changes_nothing(lab: VirtualLab, roles: VirtualRoles) -> None:
     """30 % loss and a jittery delay on every card of both servers: nobody is shot."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -99,9 +103,7 @@ def test_a_third_of_all_frames_lost_changes_nothing(lab: VirtualLab, roles: Role
     assert role(status) == "standby"
 
 
-def test_all_heartbeats_cut_with_bmc_in_reach_gives_one_holder(
-    lab: VirtualLab, roles: Roles
-) -> None:
+def test_all_heartbeats_cut_with_bmc_in_reach_gives_one_holder(lab: Lab, roles: Roles) -> None:
     """S1, S9: both links of the active cut: it cannot be heard, so it is shot, then replaced."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -110,7 +112,7 @@ def test_all_heartbeats_cut_with_bmc_in_reach_gives_one_holder(
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_standby_cut_off_from_all_shoots_nobody(lab: VirtualLab, roles: Roles) -> None:
+def test_standby_cut_off_from_all_shoots_nobody(lab: Lab, roles: Roles) -> None:
     """S6: a standby without any network but its management knows that it is the one cut off."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -120,7 +122,8 @@ def test_standby_cut_off_from_all_shoots_nobody(lab: VirtualLab, roles: Roles) -
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
 
 
-def test_active_that_is_not_heard_is_fenced(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a switch that loses frames when told to")
+def test_active_that_is_not_heard_is_fenced(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S1, S9: one-way loss on every wire: an active that hears all and is not heard is shot."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -129,7 +132,8 @@ def test_active_that_is_not_heard_is_fenced(lab: VirtualLab, roles: Roles) -> No
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_standby_that_is_not_heard_is_left_alone(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a switch that loses frames when told to")
+def test_standby_that_is_not_heard_is_left_alone(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S9: one-way loss on every wire the other way round: told, and nobody is shot."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -141,8 +145,9 @@ def test_standby_that_is_not_heard_is_left_alone(lab: VirtualLab, roles: Roles) 
     undisturbed(lab, active, fault_ns, gap_ms_max=GAP_MS_MAX)
 
 
+@pytest.mark.virtual("a switch that loses frames when told to")
 def test_all_heartbeats_and_all_fences_cut_leave_the_active_alone(
-    lab: VirtualLab, roles: Roles
+    lab: VirtualLab, roles: VirtualRoles
 ) -> None:
     """S2, S3: the standby hears nothing and reaches no BMC and no PDU: it takes nothing."""
     active, standby = roles

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from hil.agent import Agent, blocked
+from hil.labs import Lab, LabLacksError
 from hil.power import Behaviour, Fault
 from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over, wait_back
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles, without_a_next_agent
 from hil.watch import orders
 
 QUIET_S = 5.0
@@ -21,29 +23,31 @@ QUIET_S = 5.0
 
 
 @pytest.mark.smoke
-def test_crashed_kernel_is_fenced_and_comes_back_as_standby(lab: VirtualLab, roles: Roles) -> None:
+def test_crashed_kernel_is_fenced_and_comes_back_as_standby(lab: Lab, roles: Roles) -> None:
     """S1, S2: a kernel panic; the server is off before its address moves, boots and is standby."""
     active, standby = roles
     fault_ns = active.crash()
     first_ns = taken_over(lab, active, standby, fault_ns)
-    assert "sysrq triggered crash" in active.console()
+    with suppress(LabLacksError):
+        assert "sysrq triggered crash" in active.console()
     wait_back(lab, active, fault_ns)
     held_alone(lab, standby, first_ns)
 
 
 @pytest.mark.smoke
-def test_frozen_active_is_fenced_and_cannot_be_thawed(lab: VirtualLab, roles: Roles) -> None:
+def test_frozen_active_is_fenced_and_cannot_be_thawed(lab: Lab, roles: Roles) -> None:
     """S1, S2: a machine that stands still is off before its address moves; nothing is left."""
     active, standby = roles
-    frozen = active.pid
-    fault_ns = active.freeze()
+    fault_ns = active.freeze_for_good()
     first_ns = taken_over(lab, active, standby, fault_ns)
-    assert frozen != active.pid or not active.is_on
     held_alone(lab, standby, first_ns)
 
 
 @pytest.mark.smoke
-def test_active_thawed_before_it_is_off_stays_the_only_one(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs and PDUs that fail when told to")
+def test_active_thawed_before_it_is_off_stays_the_only_one(
+    lab: VirtualLab, roles: VirtualRoles
+) -> None:
     """S2, S3: frozen, with a BMC that says yes and does nothing; thawed, the active serves on."""
     active, standby = roles
     lab.switches[active.name].behaviour = Behaviour(Fault.ACK_ONLY)
@@ -65,19 +69,21 @@ def test_active_thawed_before_it_is_off_stays_the_only_one(lab: VirtualLab, role
 
 
 @pytest.mark.smoke
-def test_power_cord_with_bmc_is_proved_by_the_outlets(lab: VirtualLab, roles: Roles) -> None:
+def test_power_cord_with_bmc_is_proved_by_the_outlets(lab: Lab, roles: Roles) -> None:
     """S2, S3: the BMC died with the server, so its outlets are switched off and read as off."""
     active, standby = roles
     fault_ns = lab.pull_cord(active.name)
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     held_alone(lab, standby, served["at_ns"])
-    commands = lab.supplies[active.name].pdu.commands
-    assert any("off" in command.lower() for command in commands), commands
+    with suppress(LabLacksError):
+        commands = lab.outlet_commands(active.name)
+        assert any("off" in command.lower() for command in commands), commands
 
 
 @pytest.mark.smoke
+@pytest.mark.virtual("BMCs and PDUs that fail when told to")
 def test_dead_bmc_and_dead_pdu_give_no_takeover_before_the_operator_speaks(
-    lab: VirtualLab, roles: Roles
+    lab: VirtualLab, roles: VirtualRoles
 ) -> None:
     """S2, S3: nothing can prove the power: nobody serves until confirm-off, then the standby."""
     active, standby = roles
@@ -93,7 +99,8 @@ def test_dead_bmc_and_dead_pdu_give_no_takeover_before_the_operator_speaks(
     held_alone(lab, standby, said_ns)
 
 
-def test_dead_bmc_alone_is_fenced_by_both_outlets(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs and PDUs that fail when told to")
+def test_dead_bmc_alone_is_fenced_by_both_outlets(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S2: the server froze and its BMC is dead: both supplies are cut, and only then taken over."""
     active, standby = roles
     lab.bmcs[active.name].kill()
@@ -110,7 +117,8 @@ def test_dead_bmc_alone_is_fenced_by_both_outlets(lab: VirtualLab, roles: Roles)
     held_alone(lab, standby, seen["at_ns"])
 
 
-def test_stuck_outlet_is_no_proof(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs and PDUs that fail when told to")
+def test_stuck_outlet_is_no_proof(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S2, S3: one of two outlets does not move, the BMC is dead: nobody takes over."""
     active, standby = roles
     lab.bmcs[active.name].kill()
@@ -125,16 +133,18 @@ def test_stuck_outlet_is_no_proof(lab: VirtualLab, roles: Roles) -> None:
 
 @pytest.mark.smoke
 def test_killed_agent_of_the_active_is_shot_before_anybody_else_serves(
-    lab: VirtualLab, roles: Roles
+    lab: Lab, roles: Roles
 ) -> None:
-    """S1: an active without an agent still answers, and emulated, its next one loads too long."""
+    """S1: an active without an agent still answers; no other agent comes, so it is shot."""
     active, standby = roles
+    without_a_next_agent(active)
     fault_ns = time.monotonic_ns()
     active.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.service")
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_short_freeze_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a way to freeze a server and to let it go on")
+def test_short_freeze_changes_nothing(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S6: an active that stood still for less than dead_after keeps the service; nobody is shot."""
     active, standby = roles
     fault_ns = active.freeze()
@@ -147,27 +157,26 @@ def test_short_freeze_changes_nothing(lab: VirtualLab, roles: Roles) -> None:
     held_alone(lab, active, fault_ns)
 
 
-def test_power_loss_alone_gives_a_takeover(lab: VirtualLab, roles: Roles) -> None:
+def test_power_loss_alone_gives_a_takeover(lab: Lab, roles: Roles) -> None:
     """Being off already is success: the server lost its power, its BMC did not."""
     active, standby = roles
     fault_ns = lab.power_off(active.name)
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_frozen_standby_is_left_alone_by_the_active(lab: VirtualLab, roles: Roles) -> None:
+def test_frozen_standby_is_left_alone_by_the_active(lab: Lab, roles: Roles) -> None:
     """S9: an active does not shoot a silent standby, and serves on."""
     active, standby = roles
-    fault_ns = standby.freeze()
+    fault_ns = standby.freeze_for_good()
     Agent(active).wait(lambda s: s["peer_state"]["phase"] == "silent", TAKEOVER_LIMIT_S, "silence")
     threading.Event().wait(QUIET_S)  # nothing is to happen: no event to wait for
     undisturbed(lab, active, fault_ns, gap_ms_max=3000)
 
 
-def test_shutdown_of_the_active_hands_over_and_shoots_nobody(lab: VirtualLab, roles: Roles) -> None:
+def test_shutdown_of_the_active_hands_over_and_shoots_nobody(lab: Lab, roles: Roles) -> None:
     """An orderly power-off stops the service here before it starts there."""
     active, standby = roles
-    fault_ns = time.monotonic_ns()
-    active.ssh.throw("systemctl poweroff")
+    fault_ns = active.leave("poweroff")
     lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     lab.power.wait(
         lambda e: (e["node"], e["what"], e.get("state")) == (active.name, "power", "off"),
@@ -179,11 +188,10 @@ def test_shutdown_of_the_active_hands_over_and_shoots_nobody(lab: VirtualLab, ro
     assert [order for _, order in orders(lab, fault_ns) if order == "power_off"] == []
 
 
-def test_reboot_of_the_active_hands_over_and_it_comes_back(lab: VirtualLab, roles: Roles) -> None:
+def test_reboot_of_the_active_hands_over_and_it_comes_back(lab: Lab, roles: Roles) -> None:
     """An orderly reboot moves the service, shoots nobody, and gives a standby again."""
     active, standby = roles
-    fault_ns = time.monotonic_ns()
-    active.ssh.throw("systemctl reboot")
+    fault_ns = active.leave("reboot")
     served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
     active.wait_up(fault_ns)
     Agent(active).wait(lambda s: s["peer_state"]["phase"] == "alive", TAKEOVER_LIMIT_S, "both well")

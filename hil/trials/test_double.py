@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from hil.agent import Agent
+from hil.labs import Lab
 from hil.power import Behaviour, Fault
 from hil.proof import held_alone
 from hil.qemu.furniture import SERVICE_UNIT
@@ -18,9 +19,9 @@ from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
 from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over
 from hil.qemu.soak import SETTLE_S
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles
 
-Waiting = Callable[[VirtualLab, Roles, int], object]
+Waiting = Callable[[VirtualLab, VirtualRoles, int], object]
 STARTING, STOPPING = "starting", "stopping"
 """What the service's unit tells the bench before it does so."""
 _SLOW = f"""\
@@ -34,7 +35,7 @@ _KILL = ("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.serv
 def _power(node: int, **wanted: str) -> Waiting:
     """Waits for an entry of the record of power: of the active (0) or the standby (1)."""
 
-    def wait(lab: VirtualLab, roles: Roles, after_ns: int) -> None:
+    def wait(lab: VirtualLab, roles: VirtualRoles, after_ns: int) -> None:
         lab.power.wait(
             lambda e: e["node"] == roles[node].name and wanted.items() <= e.items(),
             TAKEOVER_LIMIT_S,
@@ -59,8 +60,9 @@ PHASES: dict[str, Waiting] = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.virtual("BMCs that tell of every order")
 def test_agent_killed_during_its_takeover_leaves_one_holder(
-    lab: VirtualLab, roles: Roles, phase: str
+    lab: VirtualLab, roles: VirtualRoles, phase: str
 ) -> None:
     """S1: the standby's agent is killed in the midst: never two; in the end one, by itself."""
     _, standby = roles
@@ -71,9 +73,10 @@ def test_agent_killed_during_its_takeover_leaves_one_holder(
     _one_holder_in_the_end(lab)
 
 
+@pytest.mark.virtual("servers that tell the bench of every step")
 @pytest.mark.parametrize(("phase", "whose"), [(STOPPING, 0), (STARTING, 1)])
 def test_agent_killed_during_a_hand_over_leaves_one_holder(
-    lab: VirtualLab, roles: Roles, phase: str, whose: int
+    lab: VirtualLab, roles: VirtualRoles, phase: str, whose: int
 ) -> None:
     """S1: the agent that stops the service, or starts it, is killed: never two; in the end one."""
     for guest in roles:
@@ -100,9 +103,7 @@ def _one_holder_in_the_end(lab: VirtualLab) -> None:
     assert two_at_once(lab) == []
 
 
-def test_taker_that_dies_right_after_is_replaced_by_the_first(
-    lab: VirtualLab, roles: Roles
-) -> None:
+def test_taker_that_dies_right_after_is_replaced_by_the_first(lab: Lab, roles: Roles) -> None:
     """The new active loses its power as soon as it serves; the first one boots and takes over."""
     first, second = roles
     fault_ns = first.crash()
@@ -113,7 +114,8 @@ def test_taker_that_dies_right_after_is_replaced_by_the_first(
     taken_over(lab, second, first, again_ns)
 
 
-def test_fence_that_comes_late_meets_a_booting_server(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs that fail when told to")
+def test_fence_that_comes_late_meets_a_booting_server(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S2: the active boots while its fence is under way: off is waited for, then taken."""
     active, standby = roles
     lab.switches[active.name].behaviour = Behaviour(Fault.OFF_LATE, 4.0)
@@ -122,7 +124,7 @@ def test_fence_that_comes_late_meets_a_booting_server(lab: VirtualLab, roles: Ro
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_both_lose_their_power_and_one_comes_back(lab: VirtualLab, roles: Roles) -> None:
+def test_both_lose_their_power_and_one_comes_back(lab: Lab, roles: Roles) -> None:
     """S5: both dark; the one that boots alone serves nothing; with the other, one serves."""
     active, standby = roles
     for guest in roles:

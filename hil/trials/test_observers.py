@@ -7,34 +7,33 @@ import time
 
 import pytest
 
+from hil.labs import Lab, Machine
 from hil.namespaces import inside
-from hil.network import VIP
 from hil.pair import BMC_USER, PASSWORD, bmc_address
 from hil.power import Behaviour, Fault
 from hil.processes import run
 from hil.proof import held_alone, undisturbed
 from hil.qemu.furniture import SERVICE_UNIT
-from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
 from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles
 
 
-def seize(guest: Guest) -> int:
+def seize(lab: Lab, machine: Machine) -> int:
     """Have a server hold the address and serve, whoever else does; return since when, ns."""
     at_ns = time.monotonic_ns()
-    guest.run("systemctl", "start", SERVICE_UNIT)
-    guest.run("ip", "addr", "add", f"{VIP}/24", "dev", "eth0")
+    machine.run("systemctl", "start", SERVICE_UNIT)
+    machine.run("ip", "addr", "add", f"{lab.address}/24", "dev", machine.interface)
     return at_ns
 
 
 @pytest.mark.smoke
-def test_two_holders_are_seen(lab: VirtualLab, roles: Roles) -> None:
+def test_two_holders_are_seen(lab: Lab, roles: Roles) -> None:
     """Where two servers answer for the address, the check for one holder fails."""
     active, standby = roles
     standby.run("systemctl", "stop", "haagent.service")
-    since_ns = seize(standby)
+    since_ns = seize(lab, standby)
     second = lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=since_ns)
     lab.observer.wait_holder(active.mac, TAKEOVER_LIMIT_S, after_ns=second["at_ns"])
     with pytest.raises(AssertionError, match="held by"):
@@ -43,19 +42,31 @@ def test_two_holders_are_seen(lab: VirtualLab, roles: Roles) -> None:
 
 
 @pytest.mark.smoke
-def test_power_that_stays_on_is_seen(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a BMC that lies when told to")
+def test_power_that_stays_on_is_seen(lab: VirtualLab, roles: VirtualRoles) -> None:
     """A takeover from a server whose power never went fails the check, whatever its BMC says."""
     active, standby = roles
     lab.switches[active.name].behaviour = Behaviour(Fault.LIE)
     fault_ns = active.freeze()
     standby.run("systemctl", "stop", "haagent.service")
-    seize(standby)
+    seize(lab, standby)
     with pytest.raises(AssertionError, match="never lost its power"):
         taken_over(lab, active, standby, fault_ns)
 
 
 @pytest.mark.smoke
-def test_answers_that_are_lost_are_seen(lab: VirtualLab, roles: Roles) -> None:
+def test_takeover_from_a_server_with_power_is_seen(lab: Lab, roles: Roles) -> None:
+    """A second server that serves beside one that stands still fails the check."""
+    active, standby = roles
+    standby.run("systemctl", "stop", "haagent.service")
+    fault_ns = active.freeze_for_good()
+    seize(lab, standby)
+    with pytest.raises(AssertionError, match="never lost its power"):
+        taken_over(lab, active, standby, fault_ns)
+
+
+@pytest.mark.smoke
+def test_answers_that_are_lost_are_seen(lab: Lab, roles: Roles) -> None:
     """A service that stands still for two seconds fails the check for an undisturbed client."""
     active, _ = roles
     since_ns = time.monotonic_ns()
@@ -67,7 +78,8 @@ def test_answers_that_are_lost_are_seen(lab: VirtualLab, roles: Roles) -> None:
 
 
 @pytest.mark.smoke
-def test_order_to_the_innocent_is_seen(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs that tell of every order")
+def test_order_to_the_innocent_is_seen(lab: VirtualLab, roles: VirtualRoles) -> None:
     """An order to the standby's BMC, from a stranger, fails the check for quiet."""
     active, standby = roles
     since_ns = time.monotonic_ns()

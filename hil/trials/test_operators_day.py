@@ -10,6 +10,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from hil.agent import Agent, alarms, link_state
 from hil.network import VIP
 from hil.pair import bmc_address
@@ -18,8 +20,10 @@ from hil.qemu.furniture import CONFIGURATION
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
 from hil.trials.test_agent import GAP_MS_MAX, QUIET_S, agent_pid
+
+pytestmark = pytest.mark.virtual("a configuration that the bench may change")
 
 FULL = "/var/lib/full"
 DOCTOR_LIMIT_S = 150.0
@@ -33,7 +37,7 @@ JOURNALD = (
 _LIMIT_S = TAKEOVER_LIMIT_S
 
 
-def test_day_of_an_operator_moves_nothing(lab: VirtualLab, roles: Roles) -> None:
+def test_day_of_an_operator_moves_nothing(lab: VirtualLab, roles: VirtualRoles) -> None:
     """Through all that befalls the active's system the same agent serves on; nobody is shot."""
     active, standby = roles
     before, since_ns = agent_pid(active), time.monotonic_ns()
@@ -160,7 +164,7 @@ def _disk_full(active: Guest, _standby: Guest) -> None:
     assert not _status(active)["maintenance"]
 
 
-def test_failover_without_a_journal(lab: VirtualLab, roles: Roles) -> None:
+def test_failover_without_a_journal(lab: VirtualLab, roles: VirtualRoles) -> None:
     """The standby's journald is stopped: it takes over all the same, and says so afterwards."""
     active, standby = roles
     standby.run("systemctl", "stop", *JOURNALD)

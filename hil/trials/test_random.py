@@ -12,14 +12,16 @@ from hil.proof import held_alone
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import draw, mend, strike, two_at_once
 from hil.qemu.soak import SETTLE_S
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
+
+pytestmark = pytest.mark.virtual("BMCs and PDUs that fail when told to")
 
 SEEDS = (1, 2, 3, 4)
 """Seeds that failed once are added here and stay."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_holder_whatever_happens(lab: VirtualLab, roles: Roles, seed: int) -> None:
+def test_one_holder_whatever_happens(lab: VirtualLab, roles: VirtualRoles, seed: int) -> None:
     """S1: two mishaps give never two holders; mended, exactly one."""
     assert len(roles) == len(draw(seed))
     for blow in draw(seed):

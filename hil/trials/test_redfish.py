@@ -11,15 +11,17 @@ from hil.proof import held_alone
 from hil.qemu.configuration import Settings
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over, wait_back
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
+
+pytestmark = pytest.mark.virtual("BMCs of other makers")
 
 
 @pytest.fixture
-def pair_by_redfish(lab: VirtualLab, roles: Roles) -> Callable[[str], Roles]:
+def pair_by_redfish(lab: VirtualLab, roles: VirtualRoles) -> Callable[[str], VirtualRoles]:
     """Has a pair change to Redfish, as some maker has it; gives its active and its standby."""
     assert roles
 
-    def change(face: str) -> Roles:
+    def change(face: str) -> VirtualRoles:
         lab.configure(Settings(redfish=lab.offer_redfish(face)))
         return ready(lab, limit_s=RETURN_LIMIT_S)
 
@@ -27,7 +29,7 @@ def pair_by_redfish(lab: VirtualLab, roles: Roles) -> Callable[[str], Roles]:
 
 
 def test_crashed_kernel_is_fenced_by_redfish(
-    lab: VirtualLab, pair_by_redfish: Callable[[str], Roles]
+    lab: VirtualLab, pair_by_redfish: Callable[[str], VirtualRoles]
 ) -> None:
     """S1, S2: off by Redfish is the end of the QEMU process; on again, it is standby."""
     active, standby = pair_by_redfish("idrac")
@@ -40,7 +42,7 @@ def test_crashed_kernel_is_fenced_by_redfish(
 
 
 def test_power_cord_with_a_redfish_bmc_is_proved_by_the_outlets(
-    lab: VirtualLab, pair_by_redfish: Callable[[str], Roles]
+    lab: VirtualLab, pair_by_redfish: Callable[[str], VirtualRoles]
 ) -> None:
     """S2, S3: no answer over the web is no proof; the outlets, switched off and read, are one."""
     active, standby = pair_by_redfish("ilo")

@@ -24,8 +24,10 @@ from hil.proof import held_alone, undisturbed
 from hil.qemu.configuration import Settings
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready
-from hil.trials.conftest import Roles
+from hil.trials.conftest import VirtualRoles
 from hil.watch import orders
+
+pytestmark = pytest.mark.virtual("a network that the bench has set up")
 
 WITNESS = (Port("lan", "eth0", "02:00:00:00:0b:02"),)
 TAGGED_VIP = "198.51.100.200"
@@ -77,7 +79,7 @@ def networks(name: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def stacked(lab: VirtualLab, roles: Roles) -> Roles:
+def stacked(lab: VirtualLab, roles: VirtualRoles) -> VirtualRoles:
     """The active and the standby of a pair that has a bond and VLANs."""
     for guest in reversed(roles):
         guest.run("systemctl", "stop", "haagent.service")
@@ -91,7 +93,7 @@ def stacked(lab: VirtualLab, roles: Roles) -> Roles:
     return ready(lab, limit_s=RETURN_LIMIT_S)
 
 
-def test_cables_below_a_bond_and_a_vlan(lab: VirtualLab, stacked: Roles) -> None:
+def test_cables_below_a_bond_and_a_vlan(lab: VirtualLab, stacked: VirtualRoles) -> None:
     """That of a VLAN lost: link down. One of a bond's: nothing. Both: its groups go, no shot."""
     active, standby = stacked
     fault_ns = time.monotonic_ns()
@@ -120,7 +122,7 @@ def test_cables_below_a_bond_and_a_vlan(lab: VirtualLab, stacked: Roles) -> None
         tagged.close()
 
 
-def all_see(pair: Roles, link: str, state: str) -> None:
+def all_see(pair: VirtualRoles, link: str, state: str) -> None:
     """Wait until both agents say so of a link."""
     for guest in pair:
         Agent(guest).wait(
@@ -129,7 +131,7 @@ def all_see(pair: Roles, link: str, state: str) -> None:
 
 
 def test_watch_over_a_bond_and_a_vlan_passes_where_there_are_such(
-    lab: VirtualLab, roles: Roles
+    lab: VirtualLab, roles: VirtualRoles
 ) -> None:
     """The unit test that a machine without such a kernel skips is run in a server, and passes."""
     assert lab.machines

@@ -10,18 +10,19 @@ from collections.abc import Callable
 import pytest
 
 from hil.agent import Agent
+from hil.labs import Lab
 from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, ready, taken_over, wait_back
 from hil.record import NotSeenError
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles
 from hil.watch import orders
 
 WAIT_S = 20.0
 """For what must not happen: many times dead_after."""
 
 
-def test_cold_start_of_both_gives_one_holder(build: Callable[..., VirtualLab]) -> None:
+def test_cold_start_of_both_gives_one_holder(build: Callable[..., Lab]) -> None:
     """S2 (d): both get power at one moment; they agree on one, and nobody is shot."""
     lab = build(cold=True)
     at_ns = lab.power_on()
@@ -29,10 +30,11 @@ def test_cold_start_of_both_gives_one_holder(build: Callable[..., VirtualLab]) -
         guest.wait_up(at_ns)
     active, _ = ready(lab, limit_s=RETURN_LIMIT_S)
     held_alone(lab, active, time.monotonic_ns())
-    assert lab.observer.holders() == [active.mac]
-    assert orders(lab, 0) == []
+    assert lab.observer.holders(at_ns) == [active.mac]
+    assert orders(lab, at_ns) == []
 
 
+@pytest.mark.virtual("a network that the bench has set up")
 def test_cold_start_of_one_alone_starts_nothing(build: Callable[..., VirtualLab]) -> None:
     """S5: a server that boots alone, its network half dead, waits for its peer, and says so."""
     lab = build(cold=True)
@@ -52,9 +54,7 @@ def test_cold_start_of_one_alone_starts_nothing(build: Callable[..., VirtualLab]
     assert orders(lab, 0) == []
 
 
-def test_server_that_boots_while_the_other_serves_takes_nothing(
-    lab: VirtualLab, roles: Roles
-) -> None:
+def test_server_that_boots_while_the_other_serves_takes_nothing(lab: Lab, roles: Roles) -> None:
     """A standby that lost its power and boots comes back as standby; nothing moves."""
     active, standby = roles
     fault_ns = lab.power_off(standby.name)
@@ -67,7 +67,8 @@ def test_server_that_boots_while_the_other_serves_takes_nothing(
     undisturbed(lab, active, fault_ns, gap_ms_max=3000)
 
 
-def test_boot_loop_costs_one_shot_and_no_service(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs that tell of every order")
+def test_boot_loop_costs_one_shot_and_no_service(lab: VirtualLab, roles: VirtualRoles) -> None:
     """S10: an active that crashes and then dies at each boot is shot once, and comes back."""
     active, standby = roles
     active.ssh.run("install", "-m", "644", "/dev/stdin", f"{UNITS}/loop.service", text=_LOOP)

@@ -10,10 +10,11 @@ import time
 import pytest
 
 from hil.agent import Agent
+from hil.labs import Lab
 from hil.proof import held_alone
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over
-from hil.trials.conftest import Roles
+from hil.trials.conftest import Roles, VirtualRoles, without_a_next_agent
 from hil.watch import orders
 
 LOADED_S = 20.0
@@ -22,7 +23,10 @@ WATCHDOG_LIMIT_S = 60.0
 FULL = "/var/lib/full"
 
 
-def test_full_disk_lets_nothing_start_until_there_is_room(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a disk that is small enough to be filled")
+def test_full_disk_lets_nothing_start_until_there_is_room(
+    lab: VirtualLab, roles: VirtualRoles
+) -> None:
     """A standby that cannot make its term durable serves nothing; with room again, it does."""
     active, standby = roles
     standby.run("sh", "-c", f"cat /dev/zero >{FULL}; sync; cat /dev/zero >>{FULL}", check=False)
@@ -35,19 +39,20 @@ def test_full_disk_lets_nothing_start_until_there_is_room(lab: VirtualLab, roles
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_busy_servers_shoot_nobody(lab: VirtualLab, roles: Roles) -> None:
-    """Eight processes that want all of the processor, on both servers: nothing moves."""
+def test_busy_servers_shoot_nobody(lab: Lab, roles: Roles) -> None:
+    """Eight processes that want all of each processor, on both servers: nothing moves."""
     active, _ = roles
     fault_ns = time.monotonic_ns()
     for guest in roles:
-        busy = "for i in 1 2 3 4 5 6 7 8; do timeout 30 sh -c 'while :; do :; done' & done; wait"
-        guest.ssh.throw(busy)
+        busy = "timeout 30 sh -c 'while :; do :; done'"
+        guest.ssh.throw(f"for i in $(seq $((8 * $(nproc)))); do {busy} & done; wait")
     threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
     assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
 
 
-def test_disk_that_crawls_moves_nothing(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a disk that crawls when told to")
+def test_disk_that_crawls_moves_nothing(lab: VirtualLab, roles: VirtualRoles) -> None:
     """Four accesses a second are left of each disk, and a program wants all: nobody is shot."""
     active, _ = roles
     fault_ns = time.monotonic_ns()
@@ -63,8 +68,9 @@ def test_disk_that_crawls_moves_nothing(lab: VirtualLab, roles: Roles) -> None:
 DISK_RATE = 4
 
 
+@pytest.mark.virtual("a memory that is small enough to be filled")
 def test_memory_that_runs_out_kills_the_eater_and_not_the_agent(
-    lab: VirtualLab, roles: Roles
+    lab: VirtualLab, roles: VirtualRoles
 ) -> None:
     """A process that takes all memory is ended by the kernel; the agent is the last to go."""
     active, _ = roles
@@ -77,7 +83,8 @@ def test_memory_that_runs_out_kills_the_eater_and_not_the_agent(
     held_alone(lab, active, fault_ns)
 
 
-def test_stepped_clocks_change_nothing(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("a clock that nothing else depends on")
+def test_stepped_clocks_change_nothing(lab: VirtualLab, roles: VirtualRoles) -> None:
     """A wall clock that jumps a year, forwards and backwards: nothing looks at it."""
     active, standby = roles
     fault_ns = time.monotonic_ns()
@@ -89,15 +96,19 @@ def test_stepped_clocks_change_nothing(lab: VirtualLab, roles: Roles) -> None:
 
 
 @pytest.mark.smoke
-def test_hung_agent_of_the_active_costs_it_the_service(lab: VirtualLab, roles: Roles) -> None:
+def test_hung_agent_of_the_active_costs_it_the_service(lab: Lab, roles: Roles) -> None:
     """S7: its agent stands still while the service runs on: off before it is replaced."""
     active, standby = roles
+    without_a_next_agent(active)
     fault_ns = time.monotonic_ns()
     active.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "haagent.service")
     taken_over(lab, active, standby, fault_ns)
 
 
-def test_hung_agent_without_a_fence_is_reset_by_the_watchdog(lab: VirtualLab, roles: Roles) -> None:
+@pytest.mark.virtual("BMCs and PDUs that fail when told to")
+def test_hung_agent_without_a_fence_is_reset_by_the_watchdog(
+    lab: VirtualLab, roles: VirtualRoles
+) -> None:
     """S7: nobody can fence it, so the hardware watchdog resets the server whose agent hangs."""
     active, _ = roles
     lab.bmcs[active.name].kill()

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import tarfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hil.namespaces import inside
@@ -20,37 +20,43 @@ CONNECT_LIMIT_S = 60.0
 """An emulated server that is busy takes seconds for a key exchange."""
 COMMAND_LIMIT_S = 60.0
 _CONNECTED = "connected"
+STRANGER = (
+    *("-F", "none", "-o", "StrictHostKeyChecking=no"),
+    *("-o", "UserKnownHostsFile=/dev/null"),
+)
+"""Options for a server that was made a moment ago: whatever this machine knows says nothing."""
 
 
 class Ssh:
     """Root's shell on one server; connected anew after each boot."""
 
-    def __init__(self, address: str, key: Path, directory: Path, operator_pid: int) -> None:
+    def __init__(
+        self, target: str, directory: Path, *, options: Sequence[str], operator_pid: int | None
+    ) -> None:
         """Prepare.
 
         Args:
-            address: Of the server in the management network.
-            key: Private key that it takes.
+            target: Where ssh is to log in as root.
             directory: Of the connection's doors; short, since names of sockets are.
-            operator_pid: A process in the network from which the operator comes.
+            options: How this server is reached, such as STRANGER.
+            operator_pid: A process in the network from which the operator comes; None: this one.
         """
         self.control_socket = directory / "agent.sock"
         """Here, the door of the agent there, while connected."""
         self._errors = directory / "ssh.log"
         self._door = directory / "ssh.sock"
-        self._target = f"root@{address}"
-        self._ssh = [*inside(operator_pid), "ssh", "-F", "none", "-i", str(key)]
-        options = {
+        self._target = target
+        network = [] if operator_pid is None else inside(operator_pid)
+        own = {
             "BatchMode": "yes",
-            "StrictHostKeyChecking": "no",
-            "UserKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
             "ConnectTimeout": "20",
             "ServerAliveInterval": "5",
             "ControlPath": str(self._door),
             "StreamLocalBindUnlink": "yes",
         }
-        self._ssh += [word for key_value in options.items() for word in ("-o", "=".join(key_value))]
+        self._ssh = [*network, "ssh", *options]
+        self._ssh += [word for key_value in own.items() for word in ("-o", "=".join(key_value))]
         self._line: subprocess.Popen[str] | None = None
         self._thrown: list[subprocess.Popen[str]] = []
 
