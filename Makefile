@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb check coverage database-proof clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb check coverage database-proof drill-deaths clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -55,6 +55,9 @@ check: .venv/ready ## linters, types and the tests that take seconds and need no
 
 database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1
 	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
+
+drill-deaths: packages .venv/ready ## a drill, its agent, or both are killed at every step of every kind (root)
+	DEATHS=all $(PYTHON) -m pytest -q tests/net/test_drill_deaths.py
 
 coverage: .venv/ready ## every branch of the core is walked by its own tests
 	$(PYTHON) -m coverage run -m pytest -q tests/unit/core \

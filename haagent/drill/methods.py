@@ -252,7 +252,7 @@ async def fence_active(scene: Scene) -> None:
     _commit(scene)
     scene.say(f"cutting the power of {peer} from outside")
     try:
-        await scene.power.cut()
+        await scene.power.cut(scene.patience_s + scene.fence_s + SPARE_S)
     except EdgeError as error:
         scene.watch.deviations.append(f"{peer} was not read off after the cut: {error}")
     await taken_over(scene, since_ns)

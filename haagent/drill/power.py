@@ -11,10 +11,11 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haagent.drill import giver
 from haagent.errors import EdgeError
 
 CONSOLE_S = 600.0
@@ -23,7 +24,7 @@ DONE, ATTENTION = 0, 1
 """Exit codes of fencing.console.exits that are good."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Power:
     """Orders to the peer's fence devices."""
 
@@ -31,6 +32,8 @@ class Power:
     me: str
     peer: str
     socket: Path
+    _giver: asyncio.subprocess.Process | None = field(default=None, init=False)
+    """Gives the power back should this program die."""
 
     async def cycle(self) -> dict[str, Any]:
         """Off, proved, and on again; the agent of this node is shown the proof.
@@ -40,13 +43,34 @@ class Power:
         """
         return await self._console("haagent", "fence", "cycle")
 
-    async def cut(self) -> dict[str, Any]:
+    async def cut(self, lease_s: float) -> dict[str, Any]:
         """Off, proved; no agent is told.
+
+        Args:
+            lease_s: So long after this program's death the power is given back, as `give` does.
 
         Raises:
             EdgeError: It was not read off.
         """
+        await self._keep_a_giver(lease_s)
         return await self._console("fencing", "off")
+
+    async def _keep_a_giver(self, lease_s: float) -> None:
+        command = self._command("haagent", "fence", "on", self.peer)
+        self._giver = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", giver.__file__, str(lease_s), *command),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self._environment,
+            start_new_session=True,
+        )
+
+    async def given(self) -> None:
+        """The power is back: nobody has to give it any more."""
+        if self._giver is not None:
+            await self._giver.communicate(b".")
+            self._giver = None
 
     async def give(self) -> dict[str, Any]:
         """On; it is on already: nothing.
@@ -64,16 +88,22 @@ class Power:
         """
         return await self._console("haagent", "fence", "test", target=None)
 
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "HAAGENT_SOCKET": str(self.socket)}
+
+    def _command(self, module: str, *words: str) -> list[str]:
+        where = ("--config", str(self.config), "--node", self.me)
+        return [sys.executable, "-m", module, *words, "--yes", "--json", *where]
+
     async def _console(self, module: str, *verb: str, target: str | None = "") -> dict[str, Any]:
         peer = [self.peer] if target is not None else []
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", module, *verb, *peer, "--yes", "--json"),
-            *("--config", str(self.config), "--node", self.me),
+            *self._command(module, *verb, *peer),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "HAAGENT_SOCKET": str(self.socket)},
+            env=self._environment,
             start_new_session=True,  # Ctrl-C is for the drill, which then waits for this.
         )
         try:

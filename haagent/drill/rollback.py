@@ -73,6 +73,7 @@ async def _give(scene: Scene) -> None:
     """Unless it is seen to live already."""
     if not scene.peer_is_back():
         await scene.power.give()
+    await scene.power.given()
 
 
 async def _move(scene: Scene, group: str, role: str) -> None:

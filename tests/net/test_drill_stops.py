@@ -16,7 +16,7 @@ from hil.lab import Lab
 from hil.machine import Machine
 from hil.namespaces import ip, nft
 from hil.network import VIP, Port
-from hil.watch import orders
+from hil.watch import orders, ready
 
 Roles = tuple[Machine, Machine]
 OPTIONS = RESTARTED
@@ -68,6 +68,22 @@ def test_partition_is_called_off_before_the_shot(lab: Lab, roles: Roles) -> None
     assert record["verdict"] == "aborted"
     assert orders(lab, since_ns) == []
     faultless(lab)
+
+
+def test_stopped_after_the_cut_it_sees_the_takeover_through(lab: Lab, roles: Roles) -> None:
+    """Once power is cut Ctrl-C is noted, and too late: half a takeover would be worse."""
+    active, standby = roles
+    since_ns = time.monotonic_ns()
+    with RunningDrill(lab, standby, "fence-active", "--yes") as drill:
+        drill.wait_said("cutting the power of")
+        drill.signal(signal.SIGINT)
+        record = drill.record()
+    assert (record["verdict"], record["reason"]) == ("failed", "interrupted")
+    assert "takeover, from the fault" in {row["name"] for row in record["rto"]}
+    assert all(step["ok"] for step in record["rollback"]), record["rollback"]
+    assert {node for node, _ in orders(lab, since_ns)} == {active.name}
+    faultless(lab)
+    assert ready(lab) == roles
 
 
 def test_client_without_an_answer(lab: Lab, roles: Roles) -> None:
