@@ -20,8 +20,9 @@ from hil.watch import READY_LIMIT_S, TAKEOVER_LIMIT_S, orders, ready
 Build = Callable[[Options], Lab]
 Observers = dict[str, subprocess.Popen[bytes]]
 ADDRESSES = {"gamma": "192.0.2.61", "delta": "192.0.2.62", "epsilon": "192.0.2.63"}
-LEASE_S = 9
-"""And so long they are young; above the bench's fence deadline."""
+DEADLINE = "4s"
+LEASE_S = 5
+"""And so long they are young; above the fence's deadline."""
 YOUNG_LIMIT_S = LEASE_S + READY_LIMIT_S
 GAP_MS_MAX = 3000.0
 TABLES = "".join(
@@ -39,7 +40,9 @@ lease = "{LEASE_S}s"
 @contextmanager
 def pair_with_observers(build: Build, *, probe: bool = False) -> Iterator[tuple[Lab, Observers]]:
     """A pair that is switched on, and three observers on its LAN."""
-    pair = build(Options(timing={"fence_retry": "1s"}, check_every="1s", more=TABLES, probe=probe))
+    timing: dict[str, str | int] = {"fence_retry": "1s"}
+    options = Options(timing=timing, check_every="1s", deadline=DEADLINE, more=TABLES, probe=probe)
+    pair = build(options)
     with ExitStack() as stack:
         observers: Observers = {}
         for number, (name, address) in enumerate(ADDRESSES.items()):
