@@ -20,7 +20,7 @@ from hil.machine import Machine
 
 SWITCHOVERS = 20
 SECONDS = 10.0
-PAIRS = 3
+PAIRS = 6
 """Times that the commits are counted with and without the agents, in turn."""
 
 
@@ -74,6 +74,7 @@ def main() -> None:
         _tell("commits a second, without", alone)
         parts = [a / b for a, b in zip(managed, alone, strict=True)]
         _tell("with, as a part of without", parts)
+        _tell("the same, of all seconds together", [sum(managed) / sum(alone)])
         writer.close()
 
 
