@@ -172,7 +172,7 @@ def test_a_receiver_that_hangs_delays_nothing(tmp_path: Path) -> None:
             began_s = time.monotonic()
             await asyncio.sleep(0.01)
             worst_s = max(worst_s, time.monotonic() - began_s - 0.01)
-        assert worst_s < 0.1
+        assert worst_s < 0.4
         assert "no end after 0.5 s" in courier.trouble
         await courier.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
