@@ -46,6 +46,7 @@ async def after(scene: Scene) -> None:
     await watch.until(lambda: _served(scene), SERVED_S, "every client is served")
     what = "every group is where it was, and nothing is wrong that was not"
     await watch.until(lambda: scene.as_it_began() and watch.calm(), SERVED_S, what)
+    watch.settle()  # Chaos has settled elsewhere meanwhile.
     at_rest(scene)
     await watch.quiet(STEADY_S)
 
