@@ -91,7 +91,7 @@ _LAN = """\
 # Usage: lan.sh get NAME
 case "$2" in
 ip_addr_src) echo "$2:static" ;;
-*mac_addr) echo "$2:02:00:00:00:0b:0c" ;;
+*mac_addr) echo "$2:{mac}" ;;
 subnet_mask) echo "$2:255.255.255.0" ;;
 *) echo "$2:{address}" ;;
 esac
@@ -240,7 +240,9 @@ class IpmiSim:
         )
         script.chmod(0o755)
         lan_script = self._path("lan.sh")
-        lan_script.write_text(_LAN.format(address=self.address))
+        # Two BMCs of one hardware address would be one device, and count on neither.
+        mac = f"02:00:00:00:0b:{self.guid.bytes[-1]:02x}"
+        lan_script.write_text(_LAN.format(address=self.address, mac=mac))
         lan_script.chmod(0o755)
         self._path("bmc.emu").write_text(_EMU)
         configuration = self._path("lan.conf")
