@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from fencing.config import duration
 from haagent.cli import asking, client
 from haagent.cli.loading import load_or_exit
 from haagent.cli.options import DEFAULT_CONFIG, DEFAULT_SOCKET, JsonOption, NodeOption, SocketOption
@@ -173,6 +172,8 @@ def _soft(despite: list[str] | None) -> frozenset[str]:
 
 
 def _seconds(option: str, text: str) -> float:
+    from fencing.config import duration  # noqa: PLC0415 only a drill needs it
+
     try:
         value_s = duration.parse(text) / duration.UNITS_NS["s"]
     except duration.DurationError as error:
