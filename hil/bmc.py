@@ -241,7 +241,7 @@ class IpmiSim:
         script.chmod(0o755)
         lan_script = self._path("lan.sh")
         # Two BMCs of one hardware address would be one device, and count on neither.
-        mac = f"02:00:00:00:0b:{self.guid.bytes[-1]:02x}"
+        mac = (b"\x02\x0b" + self.port.to_bytes(3, "big") + self.guid.bytes[-1:]).hex(":")
         lan_script.write_text(_LAN.format(address=self.address, mac=mac))
         lan_script.chmod(0o755)
         self._path("bmc.emu").write_text(_EMU)

@@ -31,6 +31,8 @@ WITNESS, WITNESS_ADDRESS = "client", CLIENT[0].addresses[0].partition("/")[0]
 SAID_LIMIT_S = 60.0
 FAULTLESS_LIMIT_S = 90.0
 """For an agent that was killed to be back, and a drill that was killed to be forgotten (6 s)."""
+READ_S = 5.0
+"""A device is ready, and not read a moment ago, while its worker is held up."""
 DRILLS = Options(
     timing={"max_fences": 100, "fence_retry": "1s"},
     check_every="1s",
@@ -181,7 +183,7 @@ def fit(lab: Lab) -> None:
     for machine in lab.machines.values():
         Agent(machine).wait(
             lambda s: (
-                all(device["ready"] for device in s["fence"])
+                all(device["ready"] and device["checked_s_ago"] < READ_S for device in s["fence"])
                 and all(
                     resource["condition"] != "failed"
                     for group in s["groups"]
@@ -189,7 +191,7 @@ def fit(lab: Lab) -> None:
                 )
             ),
             FAULTLESS_LIMIT_S,
-            "every device ready, no resource failed",
+            "every device ready and read, no resource failed",
         )
 
 

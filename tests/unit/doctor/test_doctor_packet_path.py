@@ -94,7 +94,7 @@ def load(node: Node, text: str) -> Sequence[Json]:
     return rules(run(*inside, "--json", "list", "ruleset"))
 
 
-def arrives(lan: Lan, within_s: float = 0.5) -> bool:
+def arrives(lan: Lan, within_s: float = 10.0) -> bool:
     """Whether a datagram of b's really comes in at a."""
     with (
         lan.a.open_socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,

@@ -178,13 +178,16 @@ def test_one_device_for_two_nodes(two: Pair, tmp_path: Path) -> None:
     text = two.file.read_text().replace('"127.0.0.1"', '"localhost"', 1)
     text = text.replace(f"port = {two.alpha.port}", f"port = {two.beta.port}")
     two.file.write_text(text)
-    told = two.told("test")
-    assert told["exit"] == Exit.BLOCKED
-    for device, other in zip(
-        told["devices"], ("device-2 of beta", "device-1 of alpha"), strict=True
-    ):
-        (found,) = (one for one in device["findings"] if one["code"] == "same_device")
-        assert f"answers for the machine of {other}" in found["text"]
+    for words in ("the same device as", "answers for the machine of"):
+        told = two.told("test")
+        assert told["exit"] == Exit.BLOCKED
+        for device, other in zip(
+            told["devices"], ("device-2 of beta", "device-1 of alpha"), strict=True
+        ):
+            (found,) = (one for one in device["findings"] if one["code"] == "same_device")
+            assert f"{words} {other}" in found["text"]
+        # Then one that does not tell its hardware address.
+        (two.beta.directory / "lan.sh").write_text("#!/bin/sh\nexit 1\n")
     agent = BenchAgent(tmp_path / "agent")
     configuration(tmp_path, Entry("alpha", agent), Entry("beta", agent))
     text = two.file.read_text().replace("[fence.options]\n", "[fence.options]\nipport = 7\n")
