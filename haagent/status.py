@@ -141,8 +141,13 @@ def takeover_reasons(sources: Sources) -> Reasons:
 def _group_reasons(state: State, group: Group) -> Reasons:
     assert state.view is not None
     name = group.settings.name
+    if role(group.phase) is Role.ASSESSING:
+        return [{"code": "assessing", "text": f"what may be left of {name} here is being stopped"}]
     if isinstance(group.phase, HOLDING):
         report = state.view.group(name)
+        if report is not None and report.role is Role.ASSESSING:
+            text = f"the peer is stopping what may be left of {name} there"
+            return [{"code": "assessing", "text": text}]
         if report is None or report.promotable:
             return []
         known = report.reason in set(Reason)

@@ -90,6 +90,18 @@ def test_the_peers_refusal_is_passed_on() -> None:
     assert "disk" in reasons[0]["text"]
 
 
+def test_a_node_that_clears_up_cannot_take_over() -> None:
+    """Until a new agent knows that nothing runs there, either node says that it would not work."""
+    bench = settled(active())
+    bench.hear(says(Role.ASSESSING, term=1))
+    assert codes(status(bench)["takeover"]["reasons"]) == ["assessing"]
+    bench.hear(says(Role.STANDBY, term=1))
+    assert codes(status(bench)["takeover"]["reasons"]) == []
+    fresh = Bench()
+    fresh.hear(says(Role.ACTIVE, term=1, held_term=1))
+    assert "assessing" in codes(status(fresh)["takeover"]["reasons"])
+
+
 def test_one_way_loss_is_named() -> None:
     """A peer that does not hear us on a link says so, and the status names it."""
     bench = settled(standby())
