@@ -13,7 +13,7 @@ from haagent.postgres import follow
 from haagent.postgres.asking import Role, standing
 from haagent.postgres.errors import SqlError
 from haagent.postgres.follow import identity, local_conninfo
-from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.layout import Address, PostgresSettings
 from haagent.postgres.server import Server
 from haagent.postgres.sql import Sql
 from haagent.resources import ResourceError
@@ -160,7 +160,7 @@ async def _of_primary(settings: PostgresSettings) -> AsyncIterator[Objection]:
                 text = f"pg_rewind needs it; GRANT EXECUTE ON FUNCTION {function} TO {user}"
                 yield Objection("replication_user", user, text)
         for database in ("replication", "postgres"):
-            if not await lets_in(sql, user, database):
+            if not await lets_in(sql, user, database, settings.peer_address):
                 text = f"add: host {database} {user} {settings.peer_address} scram-sha-256"
                 yield Objection("", "pg_hba.conf", text)
     except SqlError as error:
@@ -170,8 +170,8 @@ async def _of_primary(settings: PostgresSettings) -> AsyncIterator[Objection]:
         sql.close()
 
 
-async def lets_in(sql: Sql, user: str, database: str) -> bool:
-    """Whether a line of pg_hba.conf speaks of the role; if it fits shows when it connects.
+async def lets_in(sql: Sql, user: str, database: str, address: Address) -> bool:
+    """Whether a line of pg_hba.conf speaks of the role there; if it fits shows when it connects.
 
     Raises:
         SqlError: The server does not say.
@@ -179,6 +179,11 @@ async def lets_in(sql: Sql, user: str, database: str) -> bool:
     rules = """
         SELECT FROM pg_hba_file_rules WHERE type LIKE 'host%' AND auth_method <> 'reject'
         AND ($2 = ANY (database) OR ('all' = ANY (database) AND $2 <> 'replication'))
-        AND ($1 = ANY (user_name) OR 'all' = ANY (user_name)) LIMIT 1
+        AND ($1 = ANY (user_name) OR 'all' = ANY (user_name))
+        AND CASE
+            WHEN netmask IS NULL THEN address <> 'samehost'
+            WHEN family(address::inet) <> family($3::inet) THEN false
+            ELSE address::inet & netmask::inet = $3::inet & netmask::inet
+        END LIMIT 1
     """
-    return bool(await sql.ask(rules, user, database, limit_s=LIMIT_S))
+    return bool(await sql.ask(rules, user, database, str(address), limit_s=LIMIT_S))

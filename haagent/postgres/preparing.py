@@ -14,7 +14,7 @@ from haagent.postgres import asking, follow
 from haagent.postgres.comeback import copy_anew
 from haagent.postgres.follow import identity, local_conninfo, peer_conninfo
 from haagent.postgres.inspection import FUNCTIONS, lets_in
-from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.layout import Address, PostgresSettings
 from haagent.postgres.server import Server
 from haagent.postgres.sql import Sql
 from haagent.resources import ResourceError
@@ -61,9 +61,9 @@ async def prepare(settings: PostgresSettings) -> AsyncIterator[str]:
                 yield f"{name} = {value} (wal_log_hints with the server's next start)"
         ((file,),) = await sql.ask("SHOW hba_file", limit_s=LIMIT_S)
         for database in DATABASES:
-            if not await lets_in(sql, settings.replication_user, database):
-                for line in _let_in(settings, Path(file or ""), database):
-                    yield line
+            for address in (settings.address, settings.peer_address):
+                if not await lets_in(sql, settings.replication_user, database, address):
+                    yield _let_in(settings, Path(file or ""), database, address)
         await sql.ask("SELECT pg_reload_conf()", limit_s=LIMIT_S)
     finally:
         sql.close()
@@ -106,19 +106,21 @@ async def copy(
     changed: list[str] = []
     hba = settings.layout.configuration.with_name("pg_hba.conf")
     if settings.replication_user not in hba.read_text(encoding="utf-8").split():
-        for database in DATABASES:
-            changed += _let_in(settings, hba, database)
+        changed += [
+            _let_in(settings, hba, database, address)
+            for database in DATABASES
+            for address in (settings.address, settings.peer_address)
+        ]
     return [*changed, *_leave_to_agent(settings)]
 
 
-def _let_in(settings: PostgresSettings, hba: Path, database: str) -> Iterator[str]:
-    """Let both nodes in: the file may be one that is copied with the data, or one of each node."""
+def _let_in(settings: PostgresSettings, hba: Path, database: str, address: Address) -> str:
+    """Let a node in; both are: the file may be one that is copied with the data."""
     user = settings.replication_user
-    for address in (settings.address, settings.peer_address):
-        line = f"host {database} {user} {address}/{address.max_prefixlen} scram-sha-256"
-        with hba.open("a", encoding="utf-8") as opened:
-            opened.write(f"# haagent: a node of the pair\n{line}\n")
-        yield f"{hba}: {line}"
+    line = f"host {database} {user} {address}/{address.max_prefixlen} scram-sha-256"
+    with hba.open("a", encoding="utf-8") as opened:
+        opened.write(f"# haagent: a node of the pair\n{line}\n")
+    return f"{hba}: {line}"
 
 
 def _leave_to_agent(settings: PostgresSettings) -> Iterator[str]:

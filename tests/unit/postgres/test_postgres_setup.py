@@ -61,7 +61,12 @@ def two() -> Iterator[Two]:
             f"listen_addresses = '{ours}'\nport = {port}\nunix_socket_directories = '{place}'\n"
             f"hba_file = '{place}/etc/pg_hba.conf'\ndata_directory = '{place}/data'\n"
         )
-        (place / "etc/pg_hba.conf").write_text("local all postgres peer\n")
+        # Like Debian's, which lets in whoever it likes, from one address that is no node's.
+        (place / "etc/pg_hba.conf").write_text(
+            "local all postgres peer\n"
+            "host all all 127.0.0.9/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
+            "host replication all 127.0.0.9/32 scram-sha-256\n"
+        )
         (place / "etc/start.conf").write_text("# by postgresql-common\nauto\n")
         layout = Layout(PROGRAMS, place / "data", configuration, place / "log", place)
         settings = PostgresSettings(
