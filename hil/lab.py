@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from contextlib import contextmanager
 
 from hil import database
 from hil.bmc import IpmiSim
+from hil.building import Building
 from hil.client import Client
 from hil.http_client import HttpClient
 from hil.machine import Machine
@@ -42,7 +38,7 @@ RESTARTING = 'while :; do "$@"; sleep 0.2; done'
 """RestartSec=200ms, as in the unit."""
 
 
-class Lab:
+class Lab(Building):
     """A pair on the bench, as a context manager: entering builds it with all power off.
 
     Everything of it is a process that dies with us, a namespace held by such a process, or a
@@ -59,29 +55,11 @@ class Lab:
             agent_command: What every machine starts at boot; the text `NODE` in an argument
                 stands for its name. By default `haagent run` with the pair's configuration.
         """
+        super().__init__(DIRECTORY_PREFIX)
         self.options = options or Options()
         self._agent_command = agent_command
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            self._build()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def _build(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
-        self._stack.callback(shutil.rmtree, self.directory)
         self.network = Network()
         self._stack.callback(self.network.close)
         self.services = Services(self.directory)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import shlex
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from hil.errands import Errands
 from hil.processes import with_words
 from hil.record import Record
 
@@ -99,18 +99,9 @@ class PowerSwitch:
         """Who waits for an answer in this process."""
         self._numbers = count()
         directory.mkdir(parents=True)
-        orders, answers = directory / "orders", directory / "answers"
-        os.mkfifo(orders)
-        os.mkfifo(answers)
         self.script = directory / "chassis.sh"
         """The command for ipmi_sim's chassis_control."""
-        names = {"orders": orders, "answers": answers}
-        quoted = {key: shlex.quote(str(path)) for key, path in names.items()}
-        self.script.write_text(_SCRIPT.format(**quoted))
-        self.script.chmod(0o755)
-        # Open for both, so that neither side of a pipe ever waits for the other or sees its end.
-        self._orders = os.fdopen(os.open(orders, os.O_RDWR), "r+b", buffering=0)
-        self._answers = os.open(answers, os.O_RDWR)
+        self._errands = Errands(self.script, _SCRIPT)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -139,18 +130,17 @@ class PowerSwitch:
         """
         caller = f"here-{next(self._numbers)}"
         answer = self._asked[caller] = queue.SimpleQueue()
-        self._orders.write(f"{caller} {order}\n".encode())
+        self._errands.orders.write(f"{caller} {order}\n".encode())
         return answer.get()
 
     def close(self) -> None:
         """Stop obeying; the machine stays as it is."""
         self._late.cancel()
-        self._orders.write(b"\n")
+        self._errands.orders.write(b"\n")
         self._thread.join()
         if self._late.is_alive():  # too late to be called off
             self._late.join()
-        self._orders.close()
-        os.close(self._answers)
+        self._errands.close()
         # Whoever asked last waits for an answer, also when the BMC that ran it is gone.
         everything = (
             int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()
@@ -162,7 +152,7 @@ class PowerSwitch:
     def _serve(self) -> None:
         buffer = b""
         while True:
-            buffer += self._orders.read(4096)
+            buffer += self._errands.orders.read(4096)
             *lines, buffer = buffer.split(b"\n")
             for line in lines:
                 if not line:
@@ -172,7 +162,7 @@ class PowerSwitch:
                 if caller in self._asked:
                     self._asked.pop(caller).put(answer)
                 else:
-                    os.write(self._answers, f"{caller} {answer}\n".encode())
+                    self._errands.answer(f"{caller} {answer}")
                 if self._machine_wanted and not self._machine.is_on:
                     # In this thread, since a machine dies with the thread that started it.
                     self.switch(on=True)

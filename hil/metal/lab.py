@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 from uuid import UUID
 
 from fencing import Power
 from fencing.identity import same
 from hil.agent import Agent
+from hil.building import Building
 from hil.client import Client
 from hil.labs import LabLacksError, Machine
 from hil.metal.inventory import Inventory
@@ -39,7 +35,7 @@ class NotThisLabError(Exception):
     """What answers is not what the inventory says, or does not work: nothing was done to it."""
 
 
-class MetalLab:
+class MetalLab(Building):
     """The pair, as a context manager; entering looks at everything and changes nothing.
 
     What it adds to the servers is the bench's own service, when that is missing. Whatever a
@@ -47,33 +43,15 @@ class MetalLab:
     """
 
     def __init__(self, inventory: Inventory) -> None:
+        super().__init__(DIRECTORY_PREFIX)
         self.inventory = inventory
         self.group = inventory.group
         self.address = inventory.address
         self.machines: dict[str, Server] = {}
         self.began_ns = 0
         """Since when what was seen belongs to the present scenario."""
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        try:
-            self._build()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def _build(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
-        self._stack.callback(shutil.rmtree, self.directory)
         self.power = Record(self.directory / "power.jsonl")
         """What the BMCs said of the power: see hil.metal.reading."""
         self._stack.callback(self.power.close)

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hil.agent import GROUP
 from hil.bmc import IpmiSim
+from hil.building import Building
 from hil.client import Client
 from hil.labs import Machine
 from hil.namespaces import inside
@@ -54,7 +49,7 @@ OPERATOR = (
 _KCS_PORT = 9001
 
 
-class VirtualLab:
+class VirtualLab(Building):
     """A pair of virtual servers, as a context manager: entering builds it with all power off.
 
     Everything of it is a process that dies with us, a namespace held by such a process, or a
@@ -68,34 +63,16 @@ class VirtualLab:
             image: What the servers boot from.
             furnish: Gives a server its disk; by default what the image holds.
         """
+        super().__init__(DIRECTORY_PREFIX)
         self.image = image
         self.group = GROUP
         self.address = VIP
         self.began_ns = 0
         """Everything that was seen belongs to the one scenario that such a pair has."""
         self._furnish = furnish or (lambda guest: guest.make_disk(image.disk, "raw"))
-        self._stack = ExitStack()
         self._retired = False
 
-    def __enter__(self) -> Self:
-        try:
-            self._build()
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
-
     def _build(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX))
-        self._stack.callback(shutil.rmtree, self.directory)
         self.wiring = Wiring()
         self._stack.callback(self.wiring.close)
         self.power = Record(self.directory / "power.jsonl")

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import threading
 from pathlib import Path
 
+from hil.errands import Errands
 from hil.qemu.lab import VirtualLab
 
 _SCRIPT = """\
@@ -24,31 +23,21 @@ class Switchboard:
     def __init__(self, lab: VirtualLab, directory: Path) -> None:
         self._lab = lab
         directory.mkdir()
-        orders, answers = directory / "orders", directory / "answers"
-        os.mkfifo(orders)
-        os.mkfifo(answers)
         self.command = directory / "port"
         """The program."""
-        names = {"orders": orders, "answers": answers}
-        quoted = {key: shlex.quote(str(path)) for key, path in names.items()}
-        self.command.write_text(_SCRIPT.format(**quoted))
-        self.command.chmod(0o755)
-        # Open for both, so that neither side of a pipe ever waits for the other or sees its end.
-        self._orders = os.fdopen(os.open(orders, os.O_RDWR), "r+b", buffering=0)
-        self._answers = os.open(answers, os.O_RDWR)
+        self._errands = Errands(self.command, _SCRIPT)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Take no more."""
-        self._orders.write(b"\n")
+        self._errands.orders.write(b"\n")
         self._thread.join()
-        self._orders.close()
-        os.close(self._answers)
+        self._errands.close()
 
     def _serve(self) -> None:
-        while line := self._orders.readline().decode().split():
+        while line := self._errands.orders.readline().decode().split():
             server, wire, state = line
             act = self._lab.wiring.cut if state == "down" else self._lab.wiring.plug
             act(self._lab.machines[server], wire)
-            os.write(self._answers, b"done\n")
+            self._errands.answer("done")
