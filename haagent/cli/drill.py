@@ -27,7 +27,23 @@ if TYPE_CHECKING:
 
 SEEDS = 1_000_000
 """Short enough to be typed again."""
+Fault = Literal[
+    "switchover",
+    "agent-kill",
+    "agent-freeze",
+    "ring-loss",
+    "fence-standby",
+    "crash-active",
+    "partition",
+    "fence-active",
+]
+"""Kinds that have an effect."""
 ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for the node's name.")]
+DespiteOption = Annotated[
+    list[str] | None,
+    typer.Option("--despite", help="Begin all the same: calendar, rested or stable."),
+]
 
 drill = typer.Typer(
     name="drill",
@@ -50,25 +66,12 @@ class Ended(IntEnum):
 @drill.command()
 def run(  # noqa: PLR0913  # every option is a parameter
     kind: Annotated[
-        Literal[
-            "check",
-            "switchover",
-            "agent-kill",
-            "agent-freeze",
-            "ring-loss",
-            "fence-standby",
-            "crash-active",
-            "partition",
-            "fence-active",
-        ],
+        Literal["check", Fault],
         typer.Argument(help="In the order of their levels: each risks more than the one before."),
     ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the node's name.")] = False,
-    despite: Annotated[
-        list[str] | None,
-        typer.Option("--despite", help="Begin all the same: calendar, rested or stable."),
-    ] = None,
+    yes: YesOption = False,
+    despite: DespiteOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     node: NodeOption = None,
@@ -91,16 +94,7 @@ def chaos(  # noqa: PLR0913  # every option is a parameter
     *,
     for_: Annotated[str, typer.Option("--for", help='How long, such as "2h".')],
     max_level: Annotated[
-        Literal[
-            "switchover",
-            "agent-kill",
-            "agent-freeze",
-            "ring-loss",
-            "fence-standby",
-            "crash-active",
-            "partition",
-            "fence-active",
-        ],
+        Fault,
         typer.Option("--max-level", help="The hardest kind of fault; all below it come as well."),
     ],
     apart: Annotated[
@@ -109,11 +103,8 @@ def chaos(  # noqa: PLR0913  # every option is a parameter
     seed: Annotated[
         int | None, typer.Option("--seed", help="Draw again what was drawn with it.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the node's name.")] = False,
-    despite: Annotated[
-        list[str] | None,
-        typer.Option("--despite", help="Begin all the same: calendar, rested or stable."),
-    ] = None,
+    yes: YesOption = False,
+    despite: DespiteOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
     node: NodeOption = None,
