@@ -9,30 +9,46 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fencing import FenceOutcome
-from haagent import feeding
-from haagent.core import detector, gates, groups, moves, pair, synced
+from haagent.core import detector, gates, groups, pair
 from haagent.core import step as core
 from haagent.core.effects import DANGEROUS
 from haagent.core.events import (
-    Consent,
     Event,
     FenceFinished,
     GroupStarted,
-    GroupStopFailed,
     GroupStopped,
     Persisted,
     VipProbed,
 )
 from haagent.core.phases import Fenced, Fencing, Grant, TakingOver, Unheard, Wanting
-from haagent.core.reasons import Reason
 from haagent.core.settings import S
 from haagent.core.state import Group, State, Step
 from haagent.core.turn import Turn
-from haagent.core.wire import Frame
-from haagent.feeding import FeedingRight
-from haagent.resources.health import Health, Nothing
 
-from . import service, witness
+from .patching import patched
+from .sabotage_consent import (
+    asks_no_witness,
+    feeds_on,
+    lock_for_everybody,
+    shoots_on_after_a_refusal,
+    takes_hearing_for_being_heard,
+    waits_too_short,
+)
+from .sabotage_data import (
+    believes_old_answers,
+    commits_alone_unproved,
+    forgets_what_it_lacks,
+)
+from .sabotage_groups import (
+    bears_losses,
+    believes_failed_stops,
+    forgets_the_frozen,
+    mends_nothing,
+    moves_without_end,
+    starts_nothing,
+    takes_up_what_may_run,
+    trusts_the_unknown,
+)
 from .situations import (
     active_goes_dumb,
     clock_first,
@@ -50,17 +66,6 @@ from .world import World
 
 
 @contextmanager
-def _patched(module: Any, name: str, put: Any) -> Iterator[None]:
-    """One function of one module is another one, for a while."""
-    kept = getattr(module, name)
-    setattr(module, name, put)
-    try:
-        yield
-    finally:
-        setattr(module, name, kept)
-
-
-@contextmanager
 def believes_unknown() -> Iterator[None]:
     """S3 broken: a fence that proves nothing counts as proof."""
     right = core.step
@@ -70,7 +75,7 @@ def believes_unknown() -> Iterator[None]:
             event = replace(event, outcome=FenceOutcome.CONFIRMED_OFF)
         return right(state, event, now_ns)
 
-    with _patched(core, "step", step):
+    with patched(core, "step", step):
         yield
 
 
@@ -82,7 +87,7 @@ def skips_the_join() -> Iterator[None]:
     def off_or_gone(state: State) -> Grant | None:
         return Grant.LEFT if isinstance(state.pair, Unheard) else right(state)
 
-    with _patched(groups, "off_or_gone", off_or_gone):
+    with patched(groups, "off_or_gone", off_or_gone):
         yield
 
 
@@ -93,7 +98,7 @@ def no_judging_itself() -> Iterator[None]:
     def judge_self(turn: Turn) -> None:
         turn.set(now_ns=turn.now_ns, wake_ns=None)
 
-    with _patched(detector, "judge_self", judge_self):
+    with patched(detector, "judge_self", judge_self):
         yield
 
 
@@ -114,7 +119,7 @@ def ignores_attempts() -> Iterator[None]:
                     event = replace(event, attempt=group.phase.attempt)
         return right(state, event, now_ns)
 
-    with _patched(core, "step", step):
+    with patched(core, "step", step):
         yield
 
 
@@ -129,7 +134,7 @@ def needs_no_promise() -> Iterator[None]:
         else:
             right(turn, index, phase)
 
-    with _patched(groups, "_wanting", wanting):
+    with patched(groups, "_wanting", wanting):
         yield
 
 
@@ -140,7 +145,7 @@ def shoots_for_nothing() -> Iterator[None]:
     def gainable(_state: State, _group: Group) -> bool:
         return True
 
-    with _patched(gates, "gainable", gainable):
+    with patched(gates, "gainable", gainable):
         yield
 
 
@@ -151,42 +156,7 @@ def shoots_at_once() -> Iterator[None]:
     def both_gain(_state: State) -> bool:
         return False
 
-    with _patched(gates, "_both_gain", both_gain):
-        yield
-
-
-@contextmanager
-def asks_no_witness() -> Iterator[None]:
-    """S2 e broken: shoots whatever the witnesses say."""
-
-    def witness_reasons(_settings: Any, _consent: Any) -> list[Reason]:
-        return []
-
-    with _patched(gates, "_witness_reasons", witness_reasons):
-        yield
-
-
-@contextmanager
-def shoots_on_after_a_refusal() -> Iterator[None]:
-    """S2 e broken: a fence once begun is nobody's business any more."""
-
-    def fencing(_turn: Turn, _phase: Fencing) -> None:
-        pass
-
-    with _patched(pair, "_fencing", fencing):
-        yield
-
-
-@contextmanager
-def lock_for_everybody() -> Iterator[None]:
-    """S9 broken: the witnesses choose both nodes."""
-    right = witness.Witness.claim
-
-    def claim(this: witness.Witness, agent: Any) -> Consent:
-        reached = this.reached_by(agent) and this.plan.chooses and not this.plan.ignored
-        return Consent.WON if reached else right(this, agent)
-
-    with _patched(witness.Witness, "claim", claim):
+    with patched(gates, "_both_gain", both_gain):
         yield
 
 
@@ -197,7 +167,7 @@ def shoots_without_end() -> Iterator[None]:
     def recent(_state: State, _now_ns: int) -> tuple[int, ...]:
         return ()
 
-    with _patched(gates, "recent_fences", recent):
+    with patched(gates, "recent_fences", recent):
         yield
 
 
@@ -212,14 +182,14 @@ def shoots_unasked() -> Iterator[None]:
         turn.set(view=replace(view, body=replace(view.body, fence_me=True)))
         right(turn, phase)
 
-    with _patched(pair, "_alive", alive):
+    with patched(pair, "_alive", alive):
         yield
 
 
 @contextmanager
 def strikes_twice() -> Iterator[None]:
     """A step may have several dangerous effects."""
-    with _patched(Turn, "may_strike", property(lambda _turn: True)):
+    with patched(Turn, "may_strike", property(lambda _turn: True)):
         yield
 
 
@@ -233,7 +203,7 @@ def strikes_before_reading() -> Iterator[None]:
         turn.set(wake_ns=turn.now_ns)
         return False
 
-    with _patched(Turn, "may_strike", property(may_strike)):
+    with patched(Turn, "may_strike", property(may_strike)):
         yield
 
 
@@ -245,7 +215,7 @@ def starts_before_the_disk() -> Iterator[None]:
     def taking_over(turn: Turn, index: int, phase: TakingOver) -> None:
         right(turn, index, replace(phase, persisted=True))
 
-    with _patched(groups, "_taking_over", taking_over):
+    with patched(groups, "_taking_over", taking_over):
         yield
 
 
@@ -256,7 +226,7 @@ def repeats_terms() -> Iterator[None]:
     def next_term(_turn: Turn, _index: int) -> int:
         return 1
 
-    with _patched(groups, "_next_term", next_term):
+    with patched(groups, "_next_term", next_term):
         yield
 
 
@@ -272,32 +242,7 @@ def powers_on_too_early() -> Iterator[None]:
             return
         pair._power_on(turn, phase.since_ns, 0)
 
-    with _patched(pair, "_fenced", fenced):
-        yield
-
-
-@contextmanager
-def believes_failed_stops() -> Iterator[None]:
-    """S7 broken: a group whose stop failed counts as stopped."""
-    right = core.step
-
-    def step(state: State, event: Event, now_ns: int) -> Step:
-        if isinstance(event, GroupStopFailed):
-            event = GroupStopped(event.group, event.attempt)
-        return right(state, event, now_ns)
-
-    with _patched(core, "step", step):
-        yield
-
-
-@contextmanager
-def takes_up_what_may_run() -> Iterator[None]:
-    """ADR 0003 broken: monitors are believed when they say that a group runs here already."""
-
-    def found(this: service.Service) -> bool:
-        return this._may_run(0) > 0
-
-    with _patched(service.Service, "found", found):
+    with patched(pair, "_fenced", fenced):
         yield
 
 
@@ -308,81 +253,7 @@ def ignores_configurations() -> Iterator[None]:
     def configuration_agrees(_state: State) -> bool:
         return True
 
-    with _patched(gates, "configuration_agrees", configuration_agrees):
-        yield
-
-
-@contextmanager
-def moves_without_end() -> Iterator[None]:
-    """A group is moved however often it has been moved already."""
-
-    def restless(_group: Group, _now_ns: int) -> bool:
-        return False
-
-    with _patched(moves, "restless", restless):
-        yield
-
-
-@contextmanager
-def trusts_the_unknown() -> Iterator[None]:
-    """Holds data to what the peer said last, and to nothing if that was "unknown"."""
-
-    def too_old(state: State, group: Group) -> bool:
-        limit, theirs = group.settings.max_lag, state.view and state.view.group(group.settings.name)
-        if limit is None or not theirs or theirs.position < 0:
-            return False
-        return theirs.position - group.position > limit
-
-    with _patched(gates, "too_old", too_old):
-        yield
-
-
-@contextmanager
-def forgets_the_frozen() -> Iterator[None]:
-    """Decides as if no group were frozen."""
-    right = core.step
-
-    def step(state: State, event: Event, now_ns: int) -> Step:
-        thawed = replace(state.orders, frozen=frozenset())
-        done = right(replace(state, orders=thawed), event, now_ns)
-        if done.state.orders == thawed:
-            done = replace(done, state=replace(done.state, orders=state.orders))
-        return done
-
-    with _patched(core, "step", step):
-        yield
-
-
-@contextmanager
-def bears_losses() -> Iterator[None]:
-    """A group that was lost here stays here, as it is."""
-
-    def lost(_turn: Turn, _index: int, _detail: str) -> None:
-        pass
-
-    with _patched(groups, "lost", lost):
-        yield
-
-
-@contextmanager
-def mends_nothing() -> Iterator[None]:
-    """What the monitors say leads to nothing."""
-
-    def judge(health: Health, *_: Any) -> tuple[Health, Nothing]:
-        return health, Nothing()
-
-    with _patched(service, "judge", judge):
-        yield
-
-
-@contextmanager
-def starts_nothing() -> Iterator[None]:
-    """Nobody goes first at a joint start: no service, for ever."""
-
-    def goes_first(_state: State, _group: Group, _theirs: Any) -> bool:
-        return False
-
-    with _patched(groups, "goes_first", goes_first):
+    with patched(gates, "configuration_agrees", configuration_agrees):
         yield
 
 
@@ -393,74 +264,7 @@ def never_sleeps() -> Iterator[None]:
     def deadline_ns(state: State) -> int | None:
         return None if state.exited else state.now_ns
 
-    with _patched(core, "deadline_ns", deadline_ns):
-        yield
-
-
-@contextmanager
-def commits_alone_unproved() -> Iterator[None]:
-    """S11 broken: commits go on alone as soon as the peer gets none, whatever it was told."""
-    right = synced.advance
-
-    def advance(turn: Turn, index: int) -> None:
-        sync = turn.group(index).sync
-        turn.change(index, sync=replace(sync, stale=True))
-        right(turn, index)
-
-    with _patched(synced, "advance", advance):
-        yield
-
-
-@contextmanager
-def believes_old_answers() -> Iterator[None]:
-    """S11 broken: any word of the standby's counts, also one to an earlier number (S4)."""
-
-    def disowned(state: State, group: Group) -> bool:
-        theirs = state.view.group(group.settings.name) if state.view else None
-        return theirs is not None and not theirs.complete
-
-    with _patched(synced, "_disowned", disowned):
-        yield
-
-
-@contextmanager
-def forgets_what_it_lacks() -> Iterator[None]:
-    """S11 broken: a standby takes over whether or not it was told that it is complete."""
-
-    def lacks(_state: State, _group: Group) -> bool:
-        return False
-
-    with _patched(gates, "lacks", lacks):
-        yield
-
-
-@contextmanager
-def feeds_on() -> Iterator[None]:
-    """S2 e broken: the watchdog is fed with or without a right to."""
-
-    def lasts(_right: FeedingRight, _now_ns: int) -> bool:
-        return True
-
-    with _patched(FeedingRight, "lasts", lasts):
-        yield
-
-
-@contextmanager
-def takes_hearing_for_being_heard() -> Iterator[None]:
-    """S2 e broken: a frame of the peer gives the right to feed, whatever it says that it heard."""
-
-    def heard(right: FeedingRight, _frame: Frame) -> None:
-        if right._sent:
-            right.agreed(right._sent[-1][1])
-
-    with _patched(FeedingRight, "heard", heard):
-        yield
-
-
-@contextmanager
-def waits_too_short() -> Iterator[None]:
-    """S2 e broken: the peer's watchdog is given its bare timeout."""
-    with _patched(feeding, "outwait_ns", lambda _unfed_s: 2 * S):
+    with patched(core, "deadline_ns", deadline_ns):
         yield
 
 
