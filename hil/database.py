@@ -316,6 +316,17 @@ class Writer:
         self._process.close()
 
 
+def kept(writer: Writer, machine: Machine) -> None:
+    """Have it write no more: nothing acknowledged is lost, nothing is invented.
+
+    Raises:
+        AssertionError: A machine's server lacks a row, or has one too many.
+    """
+    writer.close()
+    assert not (lost := writer.lost(machine)), f"lost: {sorted(lost)}"
+    assert not (invented := writer.invented(machine)), f"invented: {sorted(invented)}"
+
+
 def main() -> None:
     """Arguments: the address."""
     (address,) = sys.argv[1:]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hil.database import Writer, in_sync, writing
 from hil.drills import fit
 from hil.lab import Lab
 from hil.machine import Machine
@@ -128,6 +129,14 @@ def lab(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Lab]:
 def roles(lab: Lab) -> tuple[Machine, Machine]:
     """The active and the standby of the shared pair."""
     return ready(lab)
+
+
+@pytest.fixture
+def writer(lab: Lab, roles: tuple[Machine, Machine]) -> Iterator[Writer]:
+    """Somebody who writes all the time, to a pair of databases that is in sync."""
+    in_sync(lab, roles[0])
+    with writing(lab) as somebody:
+        yield somebody
 
 
 @pytest.fixture

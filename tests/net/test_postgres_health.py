@@ -20,10 +20,10 @@ from hil.database import (
     Writer,
     ask,
     in_sync,
+    kept,
     leader,
     options,
     streams,
-    writing,
 )
 from hil.database_faults import disk_full, mend
 from hil.lab import Lab
@@ -37,21 +37,6 @@ Roles = tuple[Machine, Machine]
 SECOND_NS = 1_000_000_000
 LOOKS_S = 4.0
 """In which the agent looks three times and more, and would have restarted what fails two looks."""
-
-
-@pytest.fixture
-def writer(lab: Lab, roles: Roles) -> Iterator[Writer]:
-    """Somebody who writes all the time, to a pair that is in sync."""
-    in_sync(lab, roles[0])
-    with writing(lab) as somebody:
-        yield somebody
-
-
-def kept(writer: Writer, machine: Machine) -> None:
-    """Nothing acknowledged is lost, nothing is invented."""
-    writer.close()
-    assert not writer.lost(machine)
-    assert not writer.invented(machine)
 
 
 @contextmanager

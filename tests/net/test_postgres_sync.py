@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,11 +17,11 @@ from hil.database import (
     ask,
     commits,
     in_sync,
+    kept,
     leader,
     options,
     part,
     streams,
-    writing,
 )
 from hil.lab import Lab
 from hil.machine import Machine
@@ -35,21 +34,6 @@ SECOND_NS = 1_000_000_000
 RETURN_LIMIT_S = 300
 """A server that was shot is started, rewound twice (dry first) and sealed again: on a machine with
 ten times its load that took a minute, and as much the pair before it."""
-
-
-@pytest.fixture
-def writer(lab: Lab, roles: Roles) -> Iterator[Writer]:
-    """Somebody who writes all the time, to a pair that is in sync."""
-    in_sync(lab, roles[0])
-    with writing(lab) as somebody:
-        yield somebody
-
-
-def kept(writer: Writer, machine: Machine) -> None:
-    """Nothing acknowledged is lost, nothing is invented."""
-    writer.close()
-    assert not writer.lost(machine)
-    assert not writer.invented(machine)
 
 
 @pytest.mark.timeout(RETURN_LIMIT_S)
