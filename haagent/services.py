@@ -15,7 +15,7 @@ from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead, Syn
 from haagent.errors import EdgeError
 from haagent.postgres.resource import PostgresResource
 from haagent.probes import Probe
-from haagent.resources import Reading
+from haagent.resources import Condition, Reading
 from haagent.resources.build import Parts, Surroundings, build, reconfigure
 from haagent.resources.group import GroupRunner
 from haagent.resources.pid1 import Systemd
@@ -163,8 +163,8 @@ class Services:
             await service.runner.start()
             return
         for resource in service.parts.resources:
-            if isinstance(resource, VipResource):
-                await resource.start()  # It is here: this only tells who watches over it.
+            if isinstance(resource, VipResource) and await _is_here(resource):
+                await resource.start()  # This only tells who watches over it.
         await service.runner.resume()
 
     async def stop(self, group: int) -> None:
@@ -233,6 +233,11 @@ class Services:
                 self._take(PositionRead(index, known))
                 told = known
             await asyncio.sleep(parts.position_every_s)
+
+
+async def _is_here(vips: VipResource) -> bool:
+    """All of the addresses."""
+    return (await vips.monitor()).condition is Condition.ACTIVE
 
 
 def _kept_by_the_runner(name: str, reading: Reading) -> None:

@@ -110,7 +110,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
 
     Returns:
         Each group is either taken up (held by our own last agent, in this boot, and found
-        running) or cleared of leftovers: a freshly booted node starts nothing (S5).
+        running or frozen) or cleared of leftovers: a freshly booted node starts nothing (S5).
     """
     remembered = dict(record.groups)
     turn = Turn(
@@ -135,8 +135,9 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         known = remembered.get(group.name, GroupRecord(0, held=False, held_term=0))
         phase: GroupPhase
         attempt = turn.attempt()
-        if same_boot and known.held and index in found:
-            # It runs here already: starting again only completes it, so this is not dangerous.
+        frozen = group.name in turn.state.orders.frozen
+        if same_boot and known.held and (index in found or frozen):
+            # What runs here already is only completed, and of a frozen group nothing is started.
             phase = Starting(known.term, attempt, tries=1)
             turn.emit(StartGroup(index, attempt))
         else:
@@ -155,7 +156,7 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
             sync=Sync(complete=resumed),
         )
         turn.set(groups=(*turn.state.groups, entry))
-        if group.name in turn.state.orders.frozen:
+        if frozen:
             turn.emit(Manage(index, on=False))
         if group.name in turn.state.orders.stopped:
             turn.emit(StandBy(index, on=False))

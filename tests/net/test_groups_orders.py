@@ -134,6 +134,29 @@ def test_frozen_group_stays_as_it_is(lab: Lab, roles: Roles, clean: None) -> Non
     assert orders(lab, since_ns) == []
 
 
+def test_frozen_group_outlives_its_agent(lab: Lab, roles: Roles, clean: None) -> None:
+    """The next agent takes it up as the operator left it, down and without its address."""
+    del clean
+    active, standby = roles
+    since_ns = time.monotonic_ns()
+    say(active, "group", "freeze", "web")
+    Agent(standby).wait(lambda s: group(s)["frozen"], TAKEOVER_LIMIT_S, "frozen there too")
+    lab.services.kill(active)
+    active.signal_agent(signal.SIGKILL)
+    active.run("ip", "address", "del", f"{VIP}/24", "dev", "eth0")
+    active.start_agent()
+    seen = Agent(active).wait(lambda s: role(s) == "active", READY_LIMIT_S, "taken up")
+    assert group(seen)["frozen"]
+    threading.Event().wait(WATCH_S)  # nothing is to happen: no event to wait for
+    assert lab.services.told(since_ns, "start") == lab.services.told(since_ns, "stop") == []
+    assert VIP not in active.run("ip", "address").stdout
+    assert orders(lab, since_ns) == []
+    say(active, "group", "unfreeze", "web")
+    with lab.browsing() as browser:
+        browser.wait_served(TAKEOVER_LIMIT_S, after_ns=time.monotonic_ns(), by=active.name)
+    ready(lab)
+
+
 def test_maintenance_lets_the_pair_alone(lab: Lab, roles: Roles, clean: None) -> None:
     """In maintenance nobody takes over from a lost active; afterwards the standby does."""
     del clean

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from core.harness import MINE, THEIRS, Bench, active, asking, promise, says, standby
-from haagent.core.effects import GroupRecord, Persist, Record, StartGroup, StopGroup
+from haagent.core.effects import GroupRecord, Manage, Persist, Record, StartGroup, StopGroup
 from haagent.core.groups import WANT_NS
+from haagent.core.orders import Orders
 from haagent.core.phases import (
     Active,
     Assessing,
@@ -62,6 +63,22 @@ def test_anything_else_is_cleared(held: bool, same_boot: bool, found: set[int]) 
     bench = Bench(record=record, same_boot=same_boot, found=frozenset(found))
     bench.in_group(Assessing)
     assert bench.state.groups[0].term == 7
+
+
+@pytest.mark.parametrize(
+    ("held", "same_boot", "phase"),
+    [(True, True, Starting), (False, True, Assessing), (True, False, Assessing)],
+    ids=["held", "not-held", "other-boot"],
+)
+def test_frozen_group_is_taken_up_as_it_is(held: bool, same_boot: bool, phase: type) -> None:  # noqa: FBT001
+    """What its last holder finds of it in the same boot stays, though it be nothing; else S5."""
+    record = Record(
+        groups=(("web", GroupRecord(7, held=held, held_term=7)),),
+        orders=Orders(1, frozen=frozenset({"web"})),
+    )
+    bench = Bench(record=record, same_boot=same_boot)
+    bench.in_group(phase)
+    assert bench.asked(Manage) == Manage(0, on=False)
 
 
 def test_last_holder_is_remembered() -> None:
