@@ -130,6 +130,23 @@ class Network:
             )
             self._load_drops()
 
+    def part_tcp(self, machine: str, wire: str, port: int) -> None:
+        """Lose silently what a machine sends or gets on a wire to or from a TCP port."""
+        with self._lock:
+            cable = f"{machine}-{wire}"
+            self._drops[f"{cable} both {port}"] = "\n".join(
+                f'add rule bridge faults forward {way} "{cable}" tcp {end} {port} drop'
+                for way in ("iifname", "oifname")
+                for end in ("dport", "sport")
+            )
+            self._load_drops()
+
+    def mend_tcp(self, machine: str, wire: str, port: int) -> None:
+        """Take such a parting back."""
+        with self._lock:
+            del self._drops[f"{machine}-{wire} both {port}"]
+            self._load_drops()
+
     def lose_to(self, address: str, source: str = "") -> None:
         """Lose silently what is sent to an address in the switches themselves, e.g. a BMC's.
 

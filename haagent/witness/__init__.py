@@ -37,6 +37,8 @@ class Vote:
     since_ns: int = 0
     """Of a yes to a claim, by one that chooses: since when it has agreed without a break, and so
     has not stood by the other node. By our monotonic clock, rather too late than too early."""
+    until_ns: int = 0
+    """Of the same: it agrees to nobody else before, asked again or not; rather too early."""
 
 
 class Witness(Protocol):

@@ -115,6 +115,8 @@ class EtcdWitness:
             self._renewing.cancel()
 
     async def _claim(self, terms: tuple[int, ...]) -> Vote:
+        if self._lease:
+            await self._keep_alive(self._lease)
         for _ in range(TRIES):
             kept = await self._read()
             refusal = self._taken(kept) or self._superseded(kept, terms)
@@ -129,7 +131,8 @@ class EtcdWitness:
             if ours:
                 if self._since_ns is None:
                     self._since_ns = time.monotonic_ns()
-                return Vote(Word.YES, "the takeover lock is ours", since_ns=self._since_ns)
+                text, since_ns = "the takeover lock is ours", self._since_ns
+                return Vote(Word.YES, text, since_ns=since_ns, until_ns=self._until_ns)
         return Vote(Word.SILENT, "its keys change faster than they can be swapped")
 
     def _taken(self, kept: Mapping[str, _Kept]) -> Vote | None:
@@ -193,21 +196,29 @@ class EtcdWitness:
         self._renewing.add_done_callback(die_of_bugs)
 
     async def _renew(self, lease: int) -> None:
-        """Keep the lease alive while it is ours; when it is lost, the next claim finds out."""
+        """Keep the lease alive while it is ours, also where nobody claims anything for a while."""
         while lease == self._lease:
             await asyncio.sleep(self._lease_s / RENEWALS)
-            asked_ns = time.monotonic_ns()
             try:
-                answer = await self._gateway.post("/v3/lease/keepalive", {"ID": str(lease)})
-                lasts_s = int(answer.get("result", {}).get("TTL", 0))
-            except (GatewayError, AttributeError, TypeError, ValueError) as error:
+                await self._keep_alive(lease)
+            except GatewayError as error:
                 log.info("witness.lease_not_renewed", reason=str(error))
-                continue
-            if not lasts_s:
-                log.warning("witness.lease_lost")
-                self._lease = 0
-                return
+
+    async def _keep_alive(self, lease: int) -> None:
+        """Have it last its whole time from now on; one that is lost is ours no more."""
+        asked_ns = time.monotonic_ns()
+        answer = await self._gateway.post("/v3/lease/keepalive", {"ID": str(lease)})
+        try:
+            lasts_s = int(answer.get("result", {}).get("TTL", 0))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise GatewayError(f"a lease that cannot be read: {error}") from error
+        if lease != self._lease:
+            return  # It was given back meanwhile.
+        if lasts_s:
             self._until_ns = asked_ns + lasts_s * 1_000_000_000
+        else:
+            log.warning("witness.lease_lost")
+            self._lease = 0
 
     def _term(self, group: str) -> str:
         return f"{self._place}{group}/term"

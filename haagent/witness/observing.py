@@ -95,12 +95,11 @@ class ObserverWitness:
         if vote.word is not Word.YES:
             return vote
         now_ns, before = time.monotonic_ns(), self._agreed
-        since_ns = now_ns
+        since_ns, lasts_ns = now_ns, self._lease_ns - self._lease_ns // DRIFT
         if before is not None and before.session == self._session:
-            lasts_ns = self._lease_ns - self._lease_ns // DRIFT
             since_ns = before.since_ns if now_ns - before.asked_ns < lasts_ns else now_ns
         self._agreed = _Agreed(since_ns, asked_ns, self._session)
-        return replace(vote, since_ns=since_ns)
+        return replace(vote, since_ns=since_ns, until_ns=asked_ns + lasts_ns)
 
     async def look(self, held: Mapping[int, int]) -> Vote:
         """See `Witness.look`; what is held it hears in the heartbeats."""

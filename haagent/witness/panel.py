@@ -26,6 +26,9 @@ LOOK_EVERY_S = 5.0
 """A witness that is lost shows in `status` after so long, and costs next to nothing till then."""
 LOOK_OFTEN_S = 1.0
 """While the peer is not heard, so that an active knows that they stand by it."""
+GIVES_UP_NS = 2_500_000_000
+"""So long before the end of a consent that cannot be renewed the fence is given up: as long as the
+core waits between two questions (1 s), and the longest `timeout` of a witness."""
 BACK_OFF_NS = 3_000_000_000
 """Each node may hold half of the votes: then the second node leaves them to the first so long."""
 
@@ -40,6 +43,8 @@ class Kept:
     """By our monotonic clock, rather too late than too early."""
     asked_ns: int
     """When it was last asked for, and given."""
+    until_ns: int = 0
+    """No other node has it before, rather too early than too late."""
 
 
 class Panel:
@@ -157,9 +162,14 @@ class Panel:
             self.serving = any(vote.serving for vote in votes)
             consent = self._count(votes)
             if consent is Consent.WON:
-                self.kept = Kept(agreed_since_ns(self._ballots(votes)), asked_ns)
+                since_ns, until_ns = agreed_since_ns(self._ballots(votes)), self._until_ns(votes)
+                self.kept = Kept(since_ns, asked_ns, until_ns)
             elif consent is not Consent.UNREACHABLE:
                 self.kept = None
+            elif self.kept and time.monotonic_ns() >= self.kept.until_ns - GIVES_UP_NS:
+                # Soon the other node may have it: only who holds it may fence (S2 e).
+                log.warning("witness.consent_ran_out")
+                consent = Consent.REFUSED
             self.claimed.set()
             if consent is Consent.REFUSED:
                 # What we hold without a majority must not keep the other node from one.
@@ -245,6 +255,14 @@ class Panel:
             Ballot(vote.word, seat.witness.chooses, seat.ignored, vote.since_ns)
             for seat, vote in zip(self.seats, votes, strict=True)
         ]
+
+    def _until_ns(self, votes: Sequence[Vote]) -> int:
+        """Until when nobody else can have a majority: as long as all keep their word."""
+        return min(
+            vote.until_ns
+            for seat, vote in zip(self.seats, votes, strict=True)
+            if seat.witness.chooses and vote.word is Word.YES
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -22,7 +23,7 @@ from haagent.observer.server import Server
 from haagent.probes import Answer as Answered
 from haagent.probes import Probe
 from haagent.witness import Word
-from haagent.witness.observing import ObserverWitness
+from haagent.witness.observing import DRIFT, ObserverWitness
 from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal
 from witness.loop import looped
 
@@ -137,8 +138,12 @@ async def test_restarted_observer_is_young() -> None:
 async def test_unbroken_consent_is_told_since_when() -> None:
     """S2 e: renewed in time, it goes on; after a release, a restart or a gap, it begins anew."""
     async with observer(replace(RULES, lease_ns=1)) as port, node(1, port) as beta:
+        asked_ns = time.monotonic_ns()
         first, second = await beta.claim((1,)), await beta.claim((1,))
         assert 0 < first.since_ns == second.since_ns
+        shortest_ns = LEASE_NS - LEASE_NS // DRIFT
+        assert asked_ns + shortest_ns <= first.until_ns < second.until_ns
+        assert second.until_ns <= time.monotonic_ns() + shortest_ns
         await beta.release()
         third = await beta.claim((1,))
         assert third.since_ns > second.since_ns

@@ -106,6 +106,20 @@ async def test_of_two_at_once_one_wins(etcd: Etcd) -> None:
 
 
 @looped
+async def test_every_yes_begins_the_lease_anew(etcd: Etcd) -> None:
+    """S2 e: a fence that begins with it has the whole lease, not what an earlier one left of it."""
+    async with witness(etcd, lease_s=30) as alpha:
+        assert (await alpha.claim(TERMS)).word is Word.YES
+        await asyncio.sleep(2.1)
+        asked_ns = time.monotonic_ns()
+        again = await alpha.claim(TERMS)
+        assert asked_ns + 30e9 <= again.until_ns <= time.monotonic_ns() + 30e9
+        (lock,) = json.loads(etcd.control("get", "/haagent/shop/web/lock"))["kvs"]
+        left = json.loads(etcd.control("lease", "timetolive", f"{lock['lease']:x}"))
+        assert left["ttl"] >= 28
+
+
+@looped
 async def test_lock_of_a_dead_node_runs_out(etcd: Etcd) -> None:
     """A holder that dies keeps the other waiting for the lease, and no longer."""
     async with witness(etcd, "beta") as beta:

@@ -16,10 +16,11 @@ from haagent.core.settings import MS
 from haagent.core.state import State
 from haagent.host import boottime_ns
 from haagent.witness import Seat, Vote, Witness, Word
-from haagent.witness.panel import LOOK_OFTEN_S, Panel
+from haagent.witness.panel import GIVES_UP_NS, LOOK_OFTEN_S, Panel
 from witness.loop import looped
 
 LIMIT_S = 0.2
+LASTS_S = 60.0
 PATIENCE_S = 10.0
 
 
@@ -31,6 +32,7 @@ class Third:
     def __init__(self, word: Word = Word.YES, takes_s: float = 0.0) -> None:
         self.word = word
         self.takes_s = takes_s
+        self.lasts_s = LASTS_S
         self.claims = 0
         self.held: Mapping[int, int] = {}
         self.mine = False
@@ -44,7 +46,8 @@ class Third:
         self.claims += 1
         await asyncio.sleep(self.takes_s)
         self.mine = self.word is Word.YES
-        return Vote(self.word, f"asked by {terms}", since_ns=7)
+        until_ns = time.monotonic_ns() + round(self.lasts_s * 1e9)
+        return Vote(self.word, f"asked by {terms}", since_ns=7, until_ns=until_ns)
 
     async def look(self, held: Mapping[int, int]) -> Vote:
         """See Witness."""
@@ -232,6 +235,23 @@ async def test_what_was_won_is_known_with_its_times() -> None:
         third.word = Word.NO
         await one.claim((1,))
         assert one.kept is None
+
+
+@looped
+async def test_what_runs_out_is_a_refusal_in_time() -> None:
+    """S2 e: unasked, a consent ends for us before the other node can have it; then it is none."""
+    short, long = Third(), Third()
+    short.lasts_s = GIVES_UP_NS / 1e9 + 0.1
+    async with panel(short, long) as two:
+        assert await two.claim((1,)) is Consent.WON
+        short.word = long.word = Word.SILENT
+        assert await two.claim((1,)) is Consent.UNREACHABLE
+        assert two.kept is not None
+        await asyncio.sleep(two.kept.until_ns / 1e9 - GIVES_UP_NS / 1e9 - time.monotonic() + 0.01)
+        assert await two.claim((1,)) is Consent.REFUSED
+        assert two.kept is None
+        assert not long.mine
+        assert await two.claim((1,)) is Consent.UNREACHABLE, "nothing is left to run out"
 
 
 @looped
