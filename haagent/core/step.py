@@ -143,13 +143,12 @@ def start(  # noqa: PLR0913 - all of it is needed, once, by keyword
         else:
             phase = Assessing(attempt, now_ns + settings.timing.stop_budget_ns)
             turn.emit(StopGroup(index, attempt))
-        held_term = known.term if known.held else known.held_term
         resumed = isinstance(phase, Starting)
         entry = Group(
             group,
             phase,
             known.term,
-            held_term,
+            known.term if known.held else known.held_term,
             now_ns,
             peer_term=known.peer_term,
             peer_position=known.peer_position,
