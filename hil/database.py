@@ -30,6 +30,8 @@ from hil.record import Entry, ReportingProcess
 if TYPE_CHECKING:
     from hil.lab import Lab
     from hil.machine import Machine
+    from hil.pairs import Pair, S
+    from hil.qemu.lab import VirtualLab
 
 GROUP = "db"
 PROGRAMS = Path(os.environ.get("POSTGRES_PROGRAMS", "/usr/lib/postgresql/15/bin"))
@@ -230,7 +232,7 @@ def commits(status: dict[str, object]) -> str:
     return details[0] if details else ""
 
 
-def in_sync(lab: Lab, active: Machine, limit_s: float = 2 * LIMIT_S) -> None:
+def in_sync(lab: Pair[S], active: S, limit_s: float = 2 * LIMIT_S) -> None:
     """Wait until the standby has every commit, and both agents know.
 
     Raises:
@@ -252,11 +254,13 @@ def _become() -> tuple[str, ...]:
 
 
 @contextmanager
-def writing(lab: Lab) -> Iterator[Writer]:
+def writing(
+    lab: Lab | VirtualLab, address: str = VIP, limit_s: float = LIMIT_S
+) -> Iterator[Writer]:
     """Somebody who writes all the time, and whose first row was acknowledged."""
-    writer = Writer(lab)
+    writer = Writer(lab, address)
     try:
-        writer.wait_acked()
+        writer.wait_acked(limit_s)
         yield writer
     finally:
         writer.close()
@@ -268,11 +272,11 @@ class Writer:
     Entries: `what` ("try", "acked" or "failed") and `number`.
     """
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab | VirtualLab, address: str = VIP) -> None:
         """Start it in the client's place in the network."""
         name = f"writer-{time.monotonic_ns()}"
         self._process = ReportingProcess(
-            [*inside(lab.client_pid), *module("hil.database", VIP)],
+            [*inside(lab.client_pid), *module("hil.database", address)],
             lab.directory / f"{name}.jsonl",
             lab.directory / f"{name}.log",
         )

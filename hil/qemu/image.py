@@ -39,10 +39,12 @@ dpkg --install /install/*.deb
 systemctl enable haagent.service
 """
 _INSTALL_MORE = """\
+mkdir -p /etc/postgresql-common/createcluster.d
+echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/bench.conf
 more="dpkg --skip-same-version --install /install/more/*.deb"
 $more || $more  # the second time for those that want others installed before they are unpacked
 dpkg-query -L {packages} | sed -n 's|^/lib/systemd/system/\\([^@]*\\.service\\)$|\\1|p' |
-    xargs systemctl disable
+    xargs --no-run-if-empty systemctl disable
 """
 
 
@@ -118,8 +120,8 @@ def image(packages: Sequence[str] = ()) -> Image:
 
     inputs = [debian.name.encode(), *project, *ours, _INSTALL.encode()]
     inputs += [package.encode() for package in packages]
-    # Of a kind of its own, so that it does not push those of the scenarios out of the cache.
-    result = cache.built("system.more" if packages else "system", inputs, build)
+    # Of kinds of their own, so that none pushes another out of the cache.
+    result = cache.built(".".join(("system", *packages[:1])), inputs, build)
     (package,) = (result / "install").glob("*.deb")
     return Image(
         debian / "vmlinuz",

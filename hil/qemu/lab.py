@@ -94,7 +94,8 @@ class VirtualLab(Building):
                     plug=partial(self._plug_if_fed, name),
                 )
                 self._stack.enter_context(before[name])
-        self.client = Client(self.wiring.attach("client", CLIENT), self.directory)
+        self.client_pid = self.wiring.attach("client", CLIENT)
+        self.client = Client(self.client_pid, self.directory)
         self._stack.callback(self.client.close)
         self.observer = Observer(self.wiring.attach("observer", OBSERVER), self.directory, VIP)
         self._stack.callback(self.observer.close)

@@ -149,8 +149,8 @@ def build(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
     labs: list[Lab] = []
     with ExitStack() as stack:
 
-        def build_virtual(*, cold: bool = False) -> VirtualLab:
-            lab = stack.enter_context(resumed(request.getfixturevalue("servers")))
+        def build_virtual(pair: VirtualLab | None = None, *, cold: bool = False) -> VirtualLab:
+            lab = stack.enter_context(pair or resumed(request.getfixturevalue("servers")))
             if cold:
                 for guest in lab.machines.values():
                     guest.resume = None

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's PostgreSQL on two booted servers, made a pair as docs/resources/postgresql.md says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hil.database import GROUP, in_sync, writing
+from hil.pair import NODES
+from hil.qemu.configuration import Settings, files
+from hil.qemu.guest import Guest
+from hil.qemu.image import image
+from hil.qemu.lab import VirtualLab
+from hil.qemu.proof import RETURN_LIMIT_S, ready, taken_over, wait_back
+from hil.qemu.saved import going_on, kept
+
+pytestmark = pytest.mark.virtual("databases that the bench may make")
+PACKAGES = ("postgresql-15",)
+ADDRESS = "192.0.2.30"
+SETUP_LIMIT_S = 600.0
+"""initdb takes half a minute under emulation."""
+PASSFILE = "/etc/haagent/replication.pass"
+SETTINGS = Settings(
+    timing={"stop_budget": "70s"},
+    extra=f"""\
+[[group]]
+name = "{GROUP}"
+preferred = "{NODES[0]}"
+[[group.resource]]
+kind = "postgresql"
+name = "postgres"
+version = 15
+address = {{ alpha = "198.51.100.11", beta = "198.51.100.12" }}
+passfile = "{PASSFILE}"
+rebuild = "auto"
+durability = "sync"
+sync_wait = "60s"
+[[group.vip]]
+address = "{ADDRESS}/24"
+""",
+)
+OURS = "listen_addresses = '*'\nshared_buffers = '32MB'\nmax_connections = 30\n"
+CLIENTS = "host postgres postgres 192.0.2.0/24 trust\n"
+
+
+def prepare(lab: VirtualLab) -> None:
+    """Two bare servers become a pair, as the page says it."""
+    alpha, beta = (lab.machines[name] for name in NODES)
+    written = files(SETTINGS)
+    for guest in (alpha, beta):
+        for path, content in written.items():
+            put(guest, path, content, "600")
+        do(guest, "pg_createcluster", "15", "main")
+        put(guest, "/etc/postgresql/15/main/conf.d/bench.conf", OURS, "644")
+        do(guest, "sh", "-c", f"echo '{CLIENTS}' >>/etc/postgresql/15/main/pg_hba.conf")
+    do(alpha, "pg_ctlcluster", "15", "main", "start")
+    sql(alpha, "CREATE TABLE ledger (number bigint PRIMARY KEY)")
+    do(alpha, "haagent", "postgres", "setup")
+    do(alpha, "pg_ctlcluster", "15", "main", "restart")
+    put(beta, PASSFILE, do(alpha, "cat", PASSFILE), "600")
+    do(beta, "chown", "postgres:", PASSFILE)
+    do(beta, "haagent", "postgres", "setup", "--overwrite")
+    do(alpha, "pg_ctlcluster", "15", "main", "stop")
+    for guest in (alpha, beta):
+        do(guest, "haagent", "check-config", "/etc/haagent/haagent.toml")
+    lab.configure(SETTINGS)
+    ready(lab, limit_s=RETURN_LIMIT_S)
+    in_sync(lab, alpha, RETURN_LIMIT_S)
+
+
+def do(guest: Guest, *command: str) -> str:
+    """What a command says that succeeds."""
+    return guest.ssh.run(*command, limit_s=SETUP_LIMIT_S).stdout
+
+
+def put(guest: Guest, path: str, content: str, mode: str) -> None:
+    """Write a file."""
+    guest.ssh.run("install", "-D", "-m", mode, "/dev/stdin", path, text=content)
+
+
+def sql(guest: Guest, statement: str) -> str:
+    """What the server there answers its own superuser."""
+    return do(guest, "runuser", "-u", "postgres", "--", "psql", "-Atqc", statement)
+
+
+@pytest.fixture
+def database(build: Callable[..., VirtualLab]) -> VirtualLab:
+    """Such a pair, as it was a moment ago."""
+    servers = image(PACKAGES)
+    state = kept("booted.database", servers, prepare, [Path(__file__).read_bytes()])
+    lab = build(going_on(servers, state))
+    lab.power_on()
+    return lab
+
+
+def test_committed_rows_survive_a_crash_of_the_active(database: VirtualLab) -> None:
+    """The active's kernel dies: all acknowledged rows are there, and it returns as the standby."""
+    lab = database
+    active, standby = ready(lab)
+    in_sync(lab, active, RETURN_LIMIT_S)
+    with writing(lab, ADDRESS, RETURN_LIMIT_S) as writer:
+        fault_ns = active.crash()
+        taken_over(lab, active, standby, fault_ns)
+        writer.wait_acked(RETURN_LIMIT_S, after_ns=fault_ns)
+        wait_back(lab, active, fault_ns)
+        in_sync(lab, standby, RETURN_LIMIT_S)
+        writer.wait_acked(RETURN_LIMIT_S, after_ns=time.monotonic_ns())
+    there = {int(line) for line in sql(standby, "SELECT number FROM ledger").split()}
+    copied = {int(line) for line in sql(active, "SELECT number FROM ledger").split()}
+    assert not writer.acked() - there
+    assert not there - writer.tried()
+    assert sql(active, "SELECT pg_is_in_recovery()").strip() == "t"
+    assert copied == there
