@@ -28,7 +28,7 @@ p.reason { margin: 10px 0; font-size: 16px; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: 4px 14px 4px 0;
   border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); } td.number { text-align: right; white-space: nowrap;
+th { font-weight: 600; color: var(--soft); } .number { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 tr.late td, li.bad, td.no { color: var(--bad); font-weight: 600; } td.ok { color: var(--good); }
 code, pre { font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
@@ -110,7 +110,8 @@ def _times(record: Record, earlier: Sequence[Record]) -> Iterator[str]:
     if not found:
         return
     yield "<h2>Times against their budgets</h2><table>"
-    yield "<tr><th></th><th>Took</th><th>Budget</th><th></th><th>Before</th></tr>"
+    heads = "".join(f'<th class="number">{name}</th>' for name in ("Took", "Budget"))
+    yield f"<tr><th></th>{heads}<th></th><th>Before</th></tr>"
     for row in found:
         before = trend.get(str(row["name"]), [])
         scale = max([row.get("budget_ms") or 0, row["ms"], *before, 1])
@@ -134,7 +135,8 @@ def _writes(record: Record) -> Iterator[str]:
     columns = {"Sent": "sent", "Acknowledged": "acknowledged", "Lost": "lost"}
     columns |= {"Invented": "invented"}
     yield "<h2>Writes</h2><table><tr><th></th>"
-    yield "".join(f"<th>{name}</th>" for name in (*columns, "Longest pause")) + "</tr>"
+    heads = (*columns, "Longest pause")
+    yield "".join(f'<th class="number">{name}</th>' for name in heads) + "</tr>"
     for group, one in found.items():
         late = ' class="late"' if one.get("lost") or one.get("invented") else ""
         cells = [escape(str(one.get(key))) for key in columns.values()]
