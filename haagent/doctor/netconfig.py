@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from haagent.asking import output
-from haagent.doctor import Line, Subject, ok, warning
+from haagent.doctor import Line, Subject, network_manager, ok, warning
 
 TRUE = {"yes", "y", "true", "t", "1", "on"}
 FALSE = {"no", "n", "false", "f", "0", "off"}
@@ -31,7 +30,11 @@ def look(subject: Subject, root: Root | None = None) -> Iterator[Line]:
     names = {vip.interface for vips in subject.configuration.vips.values() for vip in vips}
     found = False
     for name in sorted(names):
-        for line in (_networkd(name, root), _network_manager(name), _ifupdown(subject, name, root)):
+        for line in (
+            _networkd(name, root),
+            network_manager.look(name),
+            _ifupdown(subject, name, root),
+        ):
             if line is not None:
                 found = True
                 yield line
@@ -77,23 +80,6 @@ def _foreign(root: Root) -> Line:
     return warning(
         what, text, "haagent install (or the package) lays networkd.conf.d/50-haagent.conf"
     )
-
-
-def _network_manager(interface: str) -> Line | None:
-    shown = output("nmcli", "--terse", "--fields", "DEVICE,STATE", "device", "status")
-    if shown is None:
-        return None
-    states = dict(line.split(":", 1) for line in shown.splitlines() if ":" in line)
-    state = states.get(interface, "unmanaged")
-    what = f"NetworkManager on {interface}"
-    if state in {"unmanaged", "unavailable"}:
-        return ok(what, "leaves it alone")
-    text = "manages it: activating the connection anew takes the virtual address off, for a moment"
-    remedy = (
-        "leave the interface to /etc/network/interfaces or systemd-networkd, by "
-        "examples/networkmanager-heartbeat.conf with its name"
-    )
-    return warning(what, text, remedy)
 
 
 def _ifupdown(subject: Subject, interface: str, root: Root) -> Line | None:

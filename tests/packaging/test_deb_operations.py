@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deb_bench import Debian, built, debian
+from deb_bench import VIP, Debian, built, debian
+from nm_bench import OWN, managing
 
 from hil.pid1 import SYSTEMD
 
@@ -173,3 +174,67 @@ def test_killed_agent_is_replaced_with_a_full_disk(node: Debian, tmp_path: Path)
     with keeps_its_address(node, tmp_path, agent=False):
         node.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "haagent.service")
     node.shell(f"rm {STATE}/filler")
+
+
+def test_network_manager_with_our_drop_in(node: Debian, tmp_path: Path) -> None:
+    """Reload, restart and a lost carrier leave our address alone, on a card that a real one has.
+
+    Set up by hand it takes ours off, and the agent puts it back. Started on a card with nothing
+    else, as a killed agent leaves it, it brings up its own profile, and never lists ours there.
+    """
+    with managing(node) as manager:
+        assert "ok: leaves a virtual address there" in _said_of_network_manager(node)
+        with node.address_changes(tmp_path) as changes:
+            node.run("nmcli", "general", "reload")
+            node.run("systemctl", "restart", "NetworkManager.service")
+            manager.take_the_cable_out_and_in()
+            node.until(lambda: manager.connection() == "connected:lan", "connected")
+        # Its own it may remove and add, where ours was there first and is the primary one.
+        assert [line for line in changes if VIP in line] == []
+        assert manager.has_own_address()
+        for command in ("device reapply eth0", "connection up lan"):
+            _puts_it_back(node, "nmcli", *command.split())
+        _another_agent(node)
+        manager.start_as_after_a_boot()
+        node.until(lambda: manager.has_own_address() and node.has_vip(), "both addresses")
+        assert manager.addresses() == OWN
+
+
+def test_network_manager_without_our_drop_in(node: Debian) -> None:
+    """A lost carrier costs the node its own address until a person helps, as doctor foretells.
+
+    Ours is put back on the card that has lost both, and is taken for a connection.
+    """
+    with managing(node) as manager:
+        manager.without_our_drop_in()
+        assert "warning: manages it without ignore-carrier" in _said_of_network_manager(node)
+        _another_agent(node)
+        manager.take_the_cable_out_and_in()
+        node.until(lambda: manager.connection() == "connected (externally):eth0", "taken over")
+        assert node.has_vip()
+        assert not manager.has_own_address()
+        assert "warning: takes what it found there" in _said_of_network_manager(node)
+        node.run("nmcli", "connection", "up", "lan")
+        node.until(lambda: manager.has_own_address() and node.has_vip(), "both addresses")
+
+
+def _said_of_network_manager(node: Debian) -> str:
+    lines = json.loads(node.run("haagent", "doctor", "--json", "--listen", "0.1", check=False))
+    (line,) = [line for line in lines if line["what"] == "NetworkManager on eth0"]
+    return f"{line['verdict']}: {line['text']}"
+
+
+def _puts_it_back(node: Debian, *command: str) -> None:
+    """The command takes the address off, and the agent puts it on again, and says so."""
+    _another_agent(node)
+    before = node.log().count("vip.put_back")
+    node.run(*command)
+    node.until(lambda: node.log().count("vip.put_back") > before, "put back")
+    assert node.has_vip()
+
+
+def _another_agent(node: Debian) -> None:
+    """Killed and replaced: the new one has not fought for the address yet."""
+    before = node.main_pid()
+    node.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "haagent.service")
+    node.until(lambda: node.main_pid() not in {"0", before} and bool(node.status()), "replaced")
