@@ -10,21 +10,19 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hil.namespaces import inside
-from hil.processes import DIE_WITH_US, run
+from hil.processes import DIE_WITH_US, run, slowed
 
 START_LIMIT_S = 30.0
 """Three members elect a leader within two seconds; the rest is for a loaded machine."""
 POLL_S = 0.1
-RUNS_S, STANDS_S = 0.03, 0.17
-"""Of a slow cluster: far below its election timeout, so it keeps its leader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,26 +149,9 @@ class Etcd:
         assert member.process is not None
         member.process.send_signal(signal.SIGCONT)
 
-    @contextmanager
-    def slow(self) -> Iterator[None]:
-        """Every member at once stands still most of the time, so each answer takes its while."""
-        done = threading.Event()
-
-        def hold_up() -> None:
-            while not done.wait(RUNS_S):
-                for member in self.members:
-                    self.stop(member)
-                done.wait(STANDS_S)
-                for member in self.members:
-                    self.cont(member)
-
-        thread = threading.Thread(target=hold_up)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    def slow(self) -> AbstractContextManager[None]:
+        """Every member stands still most of the time, so each answer takes its while."""
+        return slowed([m.process.pid for m in self.members if m.process is not None])
 
     def control(self, *words: str) -> str:
         """What etcdctl says to that, in JSON where it can.

@@ -130,6 +130,15 @@ class Network:
             )
             self._load_drops()
 
+    def part(self, one: str, other: str) -> None:
+        """Lose silently all that two addresses send each other through the switches."""
+        with self._lock:
+            self._drops[f"{one} {other}"] = "\n".join(
+                f"add rule bridge faults forward ip saddr {source} ip daddr {target} drop"
+                for source, target in ((one, other), (other, one))
+            )
+            self._load_drops()
+
     def part_tcp(self, machine: str, wire: str, port: int) -> None:
         """Lose silently what a machine sends or gets on a wire to or from a TCP port."""
         with self._lock:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +19,8 @@ DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """Prefix: the kernel kills what follows when the thread that started it ends, however it ends."""
 COMMAND_LIMIT_S = 120.0
 """No helper command of the lab takes a second; the rest is for a loaded machine."""
+RUNS_S, STANDS_S = 0.03, 0.17
+"""Of slowed processes: less than makes a cluster elect another leader."""
 LOG_SHOWN = 2000
 """Characters of a log that an error message shows."""
 
@@ -102,6 +106,28 @@ def _share_niceness(pid: int) -> None:
     """
     with suppress(OSError):  # a kernel without that, or it has ended
         Path(f"/proc/{pid}/autogroup").write_text(str(os.nice(0)))
+
+
+@contextmanager
+def slowed(pids: Sequence[int]) -> Iterator[None]:
+    """Have processes stand still most of the time, all at once."""
+    done = threading.Event()
+
+    def hold_up() -> None:
+        while not done.wait(RUNS_S):
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            done.wait(STANDS_S)
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=hold_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def with_words(pids: Iterable[int], words: str) -> list[int]:

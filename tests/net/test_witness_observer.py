@@ -3,90 +3,22 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 
 from hil.agent import Agent, alarms, blocked, takeover_possible
-from hil.lab import Lab
-from hil.namespaces import inside
-from hil.network import Port
-from hil.pair import Options
-from hil.processes import DIE_WITH_US, module
 from hil.proof import taken_over, undisturbed
 from hil.watch import READY_LIMIT_S, TAKEOVER_LIMIT_S, orders, ready
 
-Build = Callable[[Options], Lab]
-Observers = dict[str, subprocess.Popen[bytes]]
-ADDRESSES = {"gamma": "192.0.2.61", "delta": "192.0.2.62", "epsilon": "192.0.2.63"}
-DEADLINE = "4s"
-LEASE_S = 5
-"""And so long they are young; above the fence's deadline."""
-YOUNG_LIMIT_S = LEASE_S + READY_LIMIT_S
+from .observer_bench import Build, grown, pair_with_observers
+
 GAP_MS_MAX = 3000.0
-TABLES = "".join(
-    f"""
-[[witness]]
-kind = "observer"
-name = "{name}"
-address = "{address}"
-lease = "{LEASE_S}s"
-"""
-    for name, address in ADDRESSES.items()
-)
-
-
-@contextmanager
-def pair_with_observers(build: Build, *, probe: bool = False) -> Iterator[tuple[Lab, Observers]]:
-    """A pair that is switched on, and three observers on its LAN."""
-    timing: dict[str, str | int] = {"fence_retry": "1s"}
-    options = Options(timing=timing, check_every="1s", deadline=DEADLINE, more=TABLES, probe=probe)
-    pair = build(options)
-    with ExitStack() as stack:
-        observers: Observers = {}
-        for number, (name, address) in enumerate(ADDRESSES.items()):
-            cable = Port("lan", "eth0", f"02:00:00:00:06:{number:02x}", (f"{address}/24",))
-            pid = pair.attach(name, (cable,))
-            log = stack.enter_context((pair.directory / f"{name}.log").open("wb"))
-            observe = ("observe", "--config", str(pair.configuration), "--name", name)
-            observers[name] = subprocess.Popen(
-                [*DIE_WITH_US, *inside(pid), *module("haagent", *observe)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-            stack.callback(_end, observers[name])
-        pair.power_on()
-        yield pair, observers
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-def grown(pair: Lab, names: int) -> None:
-    """Wait until so many observers answer, and are old enough to agree to something."""
-    deadline_s = time.monotonic() + LEASE_S + 1
-    active, standby = ready(pair)
-    for machine in (active, standby):
-        Agent(machine).wait(
-            lambda s: (
-                sum(w["word"] == "yes" for w in s["witnesses"]) == names
-                and time.monotonic() > deadline_s
-            ),
-            YOUNG_LIMIT_S,
-            f"{names} observers that answer",
-        )
 
 
 def test_observers_agree_when_they_hear_nobody_either(build: Build) -> None:
     """S2 e: the active freezes: two of three observers miss it too, and the third is dead."""
     with pair_with_observers(build) as (pair, observers):
         active, standby = ready(pair)
-        _end(observers["epsilon"])
+        observers.kill("epsilon")
         grown(pair, 2)
         Agent(standby).wait(
             lambda s: "witness_epsilon" in alarms(s) and takeover_possible(s),
@@ -130,8 +62,8 @@ def test_too_few_observers_block_and_status_says_so(build: Build) -> None:
         active, standby = ready(pair)
         grown(pair, 3)
         lost_ns = time.monotonic_ns()
-        _end(observers["delta"])
-        _end(observers["epsilon"])
+        observers.kill("delta")
+        observers.kill("epsilon")
         status = Agent(standby).wait(
             lambda s: not takeover_possible(s), READY_LIMIT_S, "too few are left"
         )
