@@ -11,14 +11,14 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from hil.agent import Agent, takeover_possible
 from hil.database import MAX_LAG, Writer, in_sync, options, rows, streams, writing
-from hil.database_faults import ANY, ASYNC, agent_dies, mend
+from hil.database_faults import ANY, ASYNC, Fault, agent_dies, mend
 from hil.database_logs import Left, Logs
 from hil.drills import running
 from hil.lab import Lab
@@ -71,18 +71,23 @@ class Ledger:
         return len(gone)
 
 
+def drawn(count: int, seed: int, *, sync: bool) -> list[Fault]:
+    """So many faults in any order, every kind at least once if there are enough."""
+    faults = ANY if sync else ASYNC
+    kinds = [faults[n % len(faults)] for n in range(count)]
+    random.Random(seed).shuffle(kinds)  # noqa: S311  # which fault comes next
+    return kinds
+
+
 def prove(
-    lab: Lab, count: int, seed: int, tell: Callable[[Round], None], *, sync: bool
+    lab: Lab, kinds: Sequence[Fault], tell: Callable[[Round], None], *, sync: bool
 ) -> list[Round]:
-    """So many failovers, every kind at least once if there are enough.
+    """One failover after the other.
 
     Raises:
         AssertionError: Rows are missing or invented, or both servers wrote.
         NotSeenError: The pair did not come back to a state from which it could fail over.
     """
-    faults = ANY if sync else ASYNC
-    kinds = [faults[n % len(faults)] for n in range(count)]
-    random.Random(seed).shuffle(kinds)  # noqa: S311  # which fault comes next
     ledger, logs = Ledger(), Logs(lab)
     rounds = []
     for kind in kinds:
@@ -173,8 +178,7 @@ def main() -> None:
         numbers = iter(range(1, count + 1))
         rounds = prove(
             lab,
-            count,
-            seed,
+            drawn(count, seed, sync=sync),
             lambda r: print(  # noqa: T201  # a program
                 f"{next(numbers):3d} {r.kind:12} gap {r.gap_ms:6.0f} ms  lost {r.lost} rows,"
                 f" {r.left.size()} bytes left behind",
