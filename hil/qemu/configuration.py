@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from haagent.config.load import load
 from hil.network import HEARTBEAT_PORT, REFERENCE, VIP
 from hil.node_init import SERVICE_PORT
 from hil.pair import BMC_PORT, BMC_USER, NODES, PASSWORD, bmc_address, ports
@@ -47,13 +50,29 @@ class Settings:
 
 
 def files(settings: Settings) -> dict[str, str]:
-    """Every file of the pair's configuration, by its absolute path; the same on both nodes."""
+    """Every file of the pair's configuration, by its absolute path; the same on both nodes.
+
+    Raises:
+        ConfigurationError: An agent would refuse it.
+    """
     directory = CONFIGURATION.rpartition("/")[0]
     result = {CONFIGURATION: _text(settings), f"{directory}/key.1": secrets.token_hex(32) + "\n"}
     for node in NODES:
         for device in ("bmc", "pdu"):
             result[f"{directory}/{node}-{device}.password"] = PASSWORD + "\n"
+    _check(result)
     return result
+
+
+def _check(written: dict[str, str]) -> None:
+    """Refused here and now, not by an agent that takes half a minute to be loaded."""
+    with TemporaryDirectory() as directory:
+        places = {path: Path(directory, Path(path).name) for path in written}
+        for path, place in places.items():
+            place.write_text(written[path])
+            place.chmod(0o600)
+        for node in NODES:
+            load(places[CONFIGURATION], node)
 
 
 def _text(settings: Settings) -> str:

@@ -23,7 +23,7 @@ from hil.trials.conftest import VirtualRoles
 pytestmark = pytest.mark.virtual("a configuration that the bench may change")
 
 PATIENT = Settings(
-    timing={"suspect_after": "120s", "dead_after": "240s"}, extra='[watchdog]\ntimeout = "120s"'
+    timing={"suspect_after": "120s", "dead_after": "240s"}, extra='[watchdog]\ntimeout = "60s"'
 )
 GAP_MS_MAX = 3000
 """Of a client that is served all the time, by emulated servers on a busy machine."""
