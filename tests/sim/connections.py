@@ -18,6 +18,7 @@ from haagent.core.settings import MS, S, Timing
 
 from . import watchdog
 from .bmc import Mode
+from .machine import Machine
 from .mix import Mix, draw
 from .violation import Violation
 from .witness import Plan
@@ -55,6 +56,8 @@ class End:
     serves: str
     shoots: str
     waits: str
+    why: str
+    """Of each node with power."""
 
 
 def cases() -> Iterator[Case]:
@@ -115,7 +118,7 @@ def _live(case: Case, seed: int) -> End:
             raise Violation(f"group {group} is not where it should be: {world.transcript()}")
     _cut(world, case)
     world.run_until(_looked_at_ns(case))
-    return End(_serves(world), _shoots(world), _waits(world))
+    return End(_serves(world), _shoots(world), _waits(world), _why(world))
 
 
 def _cut(world: World, case: Case) -> None:
@@ -163,3 +166,45 @@ def _waits(world: World) -> str:
         elif lacks and isinstance(pair, Unheard):
             waiting.append(f"{NAMES[machine.node]}: {Reason.PEER_NEVER_HEARD.code}")
     return "; ".join(waiting) or "nobody"
+
+
+WORDS = {
+    Reason.WITNESS_UNREACHABLE: "the witness does not answer",
+    Reason.WITNESS_REFUSES: "the other one has the consent",
+    Reason.FENCE_UNCONFIRMED: "nothing proves the other one off",
+}
+
+
+def _why(world: World) -> str:
+    """What each node with power is and does, from its own state and the world's record of shots."""
+    groups = range(len(world.mix.groups))
+    whys = []
+    for machine in world.machines:
+        agent, peer = machine.agent, NAMES[1 - machine.node]
+        if agent is None:
+            continue
+        pair = agent.state.pair
+        gained = any(machine.holds(group) for group in groups if group != machine.node)
+        if gained:
+            why = f"{peer} was silent, the witness agreed, {_proof(world, machine)}"
+        elif all(machine.holds(group) for group in groups):
+            why = "has all"
+        elif isinstance(pair, Silent | Fencing):
+            reasons = pair.reasons if isinstance(pair, Silent) else ()
+            why = ", ".join(WORDS[reason] for reason in reasons or (Reason.FENCE_UNCONFIRMED,))
+        elif isinstance(pair, Unheard):
+            hit = any(s.hit_ns and s.shooter != machine.node for s in world.checker.shots)
+            reset = "its watchdog reset it" if world.mix.unfed else "has its power back"
+            why = f"{'was shot' if hit else reset}, starts nothing before it hears {peer}"
+        else:
+            why = f"hears {peer}"
+        whys.append(f"{NAMES[machine.node]}: {why}")
+    return "; ".join(whys)
+
+
+def _proof(world: World, machine: Machine) -> str:
+    """What of the peer's said that it is off."""
+    bmc = world.machines[1 - machine.node].bmc
+    if bmc.mode is Mode.OK:
+        return "its BMC read off"
+    return "its PDU read off" if bmc.pdu else "its watchdog's time was over"

@@ -20,8 +20,8 @@ levels for each node, a BMC and a PDU. The pair has settled; then all that a row
 once, and the end is looked at some time later. `alpha` and `beta` have four columns each: does the
 node hear its **peer**, does it reach the **witness**, and the **BMC** and the **PDU** of the
 *other* node? `+` it does, `-` it does not, `.` either. "Waits" has the names of the gates
-([operating.md](operating.md)). Two ends, with "or" between, are a race: the winner is whoever
-reached the witness first.
+([operating.md](operating.md)), "why" what each node with power knows, or did, in the end. Two ends,
+with "or" between, are a race: the winner is whoever reached the witness first.
 
 What can be read from it: a node that is merely not heard is shot only by a node that lacks a group,
 has the witness's consent, and reaches one whole fence level. Whatever the witness says, nobody
@@ -69,11 +69,11 @@ def page(found: Mapping[Case, Ends]) -> str:
 
 def _table(rows: Mapping[Pattern, Ends]) -> str:
     names = [f"{node} {side}" for node in NAMES for side in SIDES]
-    lines = [f"| {' | '.join(names)} | serves | shoots | waits |", "|---" * 11 + "|"]
+    lines = [f"| {' | '.join(names)} | serves | shoots | waits | why |", "|---" * 12 + "|"]
     for pattern, all_ends in rows.items():
         marks = ["." if one is None else "+" if one else "-" for one in pattern]
-        columns = zip(*((e.serves, e.shoots, e.waits) for e in all_ends), strict=True)
-        words = [" or ".join(dict.fromkeys(column)) for column in columns]
+        columns = zip(*((e.serves, e.shoots, e.waits, e.why) for e in all_ends), strict=True)
+        words = [" **or** ".join(dict.fromkeys(column)) for column in columns]
         lines.append(f"| {' | '.join([*marks, *words])} |")
     return "\n".join(lines) + "\n"
 
