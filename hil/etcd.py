@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hil.clock import Clock, under
 from hil.namespaces import inside
 from hil.processes import DIE_WITH_US, run, slowed
 
@@ -44,6 +45,8 @@ class Member:
     peer_port: int
     pid: int | None
     """A process in whose network namespace it runs; None: in our own."""
+    clock: Clock | None = None
+    """Its wall clock; None: everybody's."""
     process: subprocess.Popen[bytes] | None = None
 
 
@@ -55,6 +58,7 @@ class Etcd:
         places: Address of each member, and a process in its network namespace; by default three on
             the loopback, at ports of their own.
         certificates: None: plain HTTP.
+        clocks: Each member has a wall clock of its own.
     """
 
     def __init__(
@@ -62,13 +66,16 @@ class Etcd:
         directory: Path,
         places: Sequence[tuple[str, int | None]] = (("127.0.0.1", None),) * 3,
         certificates: Certificates | None = None,
+        *,
+        clocks: bool = False,
     ) -> None:
         self._directory = directory
         self._certificates = certificates
         self.members = []
         for number, (address, pid) in enumerate(places):
             ports = (2379, 2380) if pid is not None else (_free_port(), _free_port())
-            self.members.append(Member(f"m{number}", address, *ports, pid))
+            clock = Clock(directory / f"m{number}.clock") if clocks else None
+            self.members.append(Member(f"m{number}", address, *ports, pid, clock))
 
     @property
     def endpoints(self) -> list[str]:
@@ -106,7 +113,8 @@ class Etcd:
         client = self.endpoints[self.members.index(member)]
         peers = {m.name: f"http://{m.address}:{m.peer_port}" for m in self.members}
         command = [
-            *DIE_WITH_US, *(inside(member.pid) if member.pid else ()), "etcd",
+            *DIE_WITH_US, *(inside(member.pid) if member.pid else ()),
+            *(under(str(member.clock.file)) if member.clock else ()), "etcd",
             "--name", member.name,
             "--data-dir", str(self._directory / member.name),
             "--listen-client-urls", client,

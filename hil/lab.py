@@ -156,7 +156,7 @@ class Lab(Building):
         if self._agent_command is not None:
             return tuple(part.replace("NODE", name) for part in self._agent_command)
         run = ("run", "--config", str(self.configuration), "--node", name)
-        command = module(self.options.program, *run)
+        command = [*self.options.under, *module(self.options.program, *run)]
         if self.options.restarts:
             command = ["sh", "-c", RESTARTING, "sh", *command]
         return tuple(command)

@@ -89,6 +89,8 @@ class Options:
     """Lines of [watchdog]; these machines have none but that of hil.dog."""
     program: str = "haagent"
     """The module that is the agent."""
+    under: tuple[str, ...] = ()
+    """What its command line begins with."""
     more: str = ""
     """Tables beside the usual ones, such as [[witness]]."""
 

@@ -9,9 +9,11 @@ of its groups, and of two nodes that would both gain only one may. The transacti
 revision of everything that was looked at. It is refused to a node that does not know the highest
 term: that node slept through a takeover.
 
-A lease runs out by etcd's own monotonic clock, never by a wall clock (etcd, lease/lessor.go). By
-our clock it is counted from before it was asked for, so we never think that we have it longer
-than etcd does.
+A lease has its end by two monotonic clocks. The holder counts it from before it asked, and writes
+its locks anew each time that it renews the lease. Whoever waits counts it from when it first saw
+what stands there: what nobody has written for a whole lease has run out. etcd removes it as well,
+but until 3.5 not before its leader's wall clock says so, which somebody may have set back
+(etcd-io/etcd, issue 12291).
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ TRIES = 3
 """Of a transaction that found something changed since it was looked at."""
 RENEWALS = 3
 """In the time of a lease: two may be lost."""
+
+DRIFT = 50
+"""Two clocks may differ by this part of a lease."""
+SECOND_NS = 1_000_000_000
 
 log = structlog.get_logger()
 
@@ -76,6 +82,10 @@ class EtcdWitness:
         self._since_ns: int | None = None
         """Since when the locks have been ours, by one and the same lease."""
         self._renewing: asyncio.Task[None] | None = None
+        self._locks: list[dict[str, str]] = []
+        """What we have written, or tried to."""
+        self._seen: dict[str, tuple[int, int]] = {}
+        """By group: the revision of its lock, and since when we have seen that one."""
 
     def open(self) -> None:
         """See `Witness.open`."""
@@ -116,7 +126,7 @@ class EtcdWitness:
 
     async def _claim(self, terms: tuple[int, ...]) -> Vote:
         if self._lease:
-            await self._keep_alive(self._lease)
+            await self._renew(self._lease)
         for _ in range(TRIES):
             kept = await self._read()
             refusal = self._taken(kept) or self._superseded(kept, terms)
@@ -137,13 +147,26 @@ class EtcdWitness:
 
     def _taken(self, kept: Mapping[str, _Kept]) -> Vote | None:
         """The refusal, if another node has one of the locks."""
-        for name in self._groups:
-            lock = kept[self._lock(name)]
-            if lock.revision and (not lock.lease or lock.lease != self._lease):
+        locks = {name: kept[self._lock(name)] for name in self._groups}
+        # All are looked at in each round: each has its time from when it was seen first.
+        stale = [name for name, lock in locks.items() if self._has_run_out(name, lock)]
+        for name, lock in locks.items():
+            ours = lock.lease == self._lease != 0
+            if lock.revision and not ours and name not in stale:
                 holder = _read_lock(lock.value)
                 if holder != self._node:
                     return Vote(Word.NO, f"{holder or 'somebody'} has the takeover lock of {name}")
         return None
+
+    def _has_run_out(self, name: str, lock: _Kept) -> bool:
+        """Whether nobody has written a lock for so long that its holder cannot count on it."""
+        now_ns = time.monotonic_ns()
+        revision, since_ns = self._seen.get(name, (-1, now_ns))
+        if revision != lock.revision:
+            since_ns = now_ns
+        self._seen[name] = lock.revision, since_ns
+        lasts_ns = self._lease_s * SECOND_NS
+        return bool(lock.lease) and now_ns - since_ns >= lasts_ns + lasts_ns // DRIFT
 
     def _superseded(self, kept: Mapping[str, _Kept], terms: tuple[int, ...]) -> Vote | None:
         """The refusal, if a takeover happened that we do not know of."""
@@ -156,13 +179,15 @@ class EtcdWitness:
 
     async def _swap(self, kept: Mapping[str, _Kept], terms: tuple[int, ...]) -> bool:
         """Take all locks if nothing is other than it was looked at."""
-        puts = []
-        for name, term in zip(self._groups, terms, strict=True):
-            value = json.dumps({"node": self._node, "term": term + 1})
-            put = _put(self._lock(name), value) | {"lease": str(self._lease)}
-            puts.append({"requestPut": put})
-        question = {"compare": [_unchanged(key, one) for key, one in kept.items()], "success": puts}
-        answer = await self._gateway.post("/v3/kv/txn", question)
+        self._locks = [
+            _put(self._lock(name), json.dumps({"node": self._node, "term": term + 1}))
+            for name, term in zip(self._groups, terms, strict=True)
+        ]
+        return await self._write_locks([_unchanged(key, one) for key, one in kept.items()])
+
+    async def _write_locks(self, compare: Sequence[Mapping[str, str]]) -> bool:
+        puts = [{"requestPut": put | {"lease": str(self._lease)}} for put in self._locks]
+        answer = await self._gateway.post("/v3/kv/txn", {"compare": compare, "success": puts})
         return answer.get("succeeded") is True
 
     async def _write_terms(self, kept: Mapping[str, _Kept], held: Mapping[int, int]) -> None:
@@ -187,38 +212,41 @@ class EtcdWitness:
         answer = await self._gateway.post("/v3/lease/grant", {"TTL": str(self._lease_s)})
         try:
             self._lease = int(answer["ID"])
-            self._until_ns = asked_ns + int(answer["TTL"]) * 1_000_000_000
         except (KeyError, TypeError, ValueError) as error:
             raise GatewayError(f"a lease without {error}") from error
+        self._until_ns = asked_ns + self._lease_s * SECOND_NS
         if self._renewing is not None:
             self._renewing.cancel()
-        self._renewing = asyncio.create_task(self._renew(self._lease))
+        self._renewing = asyncio.create_task(self._keep(self._lease))
         self._renewing.add_done_callback(die_of_bugs)
 
-    async def _renew(self, lease: int) -> None:
-        """Keep the lease alive while it is ours, also where nobody claims anything for a while."""
+    async def _keep(self, lease: int) -> None:
+        """Renew the lease while it is ours, also where nobody claims anything for a while."""
         while lease == self._lease:
             await asyncio.sleep(self._lease_s / RENEWALS)
             try:
-                await self._keep_alive(lease)
+                await self._renew(lease)
             except GatewayError as error:
                 log.info("witness.lease_not_renewed", reason=str(error))
 
-    async def _keep_alive(self, lease: int) -> None:
-        """Have it last its whole time from now on; one that is lost is ours no more."""
+    async def _renew(self, lease: int) -> None:
+        """Have the locks for a whole lease from now on; a lease that is lost is ours no more."""
         asked_ns = time.monotonic_ns()
-        answer = await self._gateway.post("/v3/lease/keepalive", {"ID": str(lease)})
+        answer, written = await asyncio.gather(
+            self._gateway.post("/v3/lease/keepalive", {"ID": str(lease)}),
+            self._write_locks([_bound(put["key"], lease) for put in self._locks]),
+        )
         try:
-            lasts_s = int(answer.get("result", {}).get("TTL", 0))
+            lost = not int(answer.get("result", {}).get("TTL", 0))
         except (AttributeError, TypeError, ValueError) as error:
             raise GatewayError(f"a lease that cannot be read: {error}") from error
         if lease != self._lease:
             return  # It was given back meanwhile.
-        if lasts_s:
-            self._until_ns = asked_ns + lasts_s * 1_000_000_000
-        else:
+        if lost:
             log.warning("witness.lease_lost")
             self._lease = 0
+        elif written:
+            self._until_ns = asked_ns + self._lease_s * SECOND_NS
 
     def _term(self, group: str) -> str:
         return f"{self._place}{group}/term"
@@ -238,6 +266,10 @@ def _put(key: str, value: str) -> dict[str, str]:
 def _unchanged(key: str, kept: _Kept) -> dict[str, str]:
     revision = str(kept.revision)
     return {"key": _coded(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision}
+
+
+def _bound(coded_key: str, lease: int) -> dict[str, str]:
+    return {"key": coded_key, "target": "LEASE", "result": "EQUAL", "lease": str(lease)}
 
 
 def _kept(answer: Mapping[str, Any]) -> dict[str, _Kept]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from hil.agent import Agent
+from hil.clock import Clock, under
 from hil.lab import Lab
 from hil.namespaces import inside
 from hil.network import Port
@@ -40,10 +41,12 @@ class Observers:
 
     Args:
         pair: Whom they observe.
+        clocks: Each has a wall clock of its own.
     """
 
-    def __init__(self, pair: Lab) -> None:
+    def __init__(self, pair: Lab, *, clocks: bool = False) -> None:
         self._pair = pair
+        self.clocks = {n: Clock(pair.directory / f"{n}.clock") for n in ADDRESSES if clocks}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._places: dict[str, int] = {}
         for number, (name, address) in enumerate(ADDRESSES.items()):
@@ -52,10 +55,11 @@ class Observers:
 
     def start(self, name: str) -> None:
         """Start the one there, which does not run."""
+        clock = under(str(self.clocks[name].file)) if name in self.clocks else ()
         observe = ("observe", "--config", str(self._pair.configuration), "--name", name)
         with (self._pair.directory / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [*DIE_WITH_US, *inside(self._places[name]), *module("haagent", *observe)],
+                [*DIE_WITH_US, *inside(self._places[name]), *clock, *module("haagent", *observe)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -42,13 +42,13 @@ lease = "{lease}"
 
 
 @contextmanager
-def etcd_beside(lab: Lab, directory: Path) -> Iterator[Etcd]:
+def etcd_beside(lab: Lab, directory: Path, *, clocks: bool = False) -> Iterator[Etcd]:
     """Three members that the pair's configuration names."""
     places = []
     for number, address in enumerate(ADDRESSES):
         cable = Port("lan", "eth0", f"02:00:00:00:05:{number:02x}", (f"{address}/24",))
         places.append((address, lab.attach(f"etcd{number}", (cable,))))
-    with Etcd(directory, places) as etcd:
+    with Etcd(directory, places, clocks=clocks) as etcd:
         yield etcd
 
 
