@@ -32,6 +32,7 @@ from hil.power import PowerSwitch
 from hil.processes import DIE_WITH_US, module
 from hil.record import Record
 from hil.services import Services
+from hil.shared_disk import INITIATOR, SharedDisk
 
 DIRECTORY_PREFIX = "haagent-lab-"
 RESTARTING = 'while :; do "$@"; sleep 0.2; done'
@@ -65,7 +66,9 @@ class Lab(Building):
         self.services = Services(self.directory)
         self._stack.callback(self.services.close)
         script = self.services.script
-        self.configuration = write_configuration(self.directory, self.options, script)
+        self.disk = SharedDisk(self.directory / "shared") if self.options.shared_disk else None
+        """What both machines reach."""
+        self.configuration = write_configuration(self.directory, self.options, script, self.disk)
         self.power = Record(self.directory / "power.jsonl")
         """What was ordered of the power, and what it was: see PowerSwitch."""
         self._stack.callback(self.power.close)
@@ -133,6 +136,7 @@ class Lab(Building):
             agent_command=self._command(name),
         )
         self.services.furnish(machine)
+        (machine.disk / INITIATOR.name).write_text(f"{name}\n")
         self.machines[name] = machine
         self._stack.callback(machine.power_off)
         switch = PowerSwitch(machine, self.power, directory / "power")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hil.network import HEARTBEAT_PORT, REFERENCE, VIP, Port
 from hil.node_init import SERVICE_PORT
+from hil.shared_disk import SharedDisk
 
 NODES = ("alpha", "beta")
 PASSWORD = "bench-only"  # noqa: S105  # known to everybody, as the bench is
@@ -78,9 +79,12 @@ class Options:
     """An agent that dies is started again, as systemd would do it."""
     tables: str | None = None
     """Tables in place of the usual group, as in the file; SERVICE stands for the path of the
-    program that runs the bench's services (see Services)."""
+    program that runs the bench's services (see Services), VOLUME for the one of the shared disk."""
     group: str = "web"
     """The group with the address that the client asks at."""
+    shared_disk: bool = False
+    """Both machines reach a disk with reservations, and its permission stands beside each BMC (see
+    hil.shared_disk)."""
     databases: bool = False
     """Each machine has a PostgreSQL server on its disk (see hil.database)."""
     database_disk_mib: int = 0
@@ -158,6 +162,21 @@ check_every = "{check_every}"
 options = {{ port = {port} }}
 """
 
+KEYS = {"alpha": "a1", "beta": "b1"}
+"""Of the machines, on the shared disk."""
+_PERMISSION = """
+[[fence]]
+name = "{node}-disk"
+node = "{node}"
+driver = "permission"
+level = 1
+off_settle = "0s"
+deadline = "{deadline}"
+check_every = "{check_every}"
+options = {{ agent = "fence_scsi", disk = "{disk}", key = "{key}", sg_persist_path = "{program}", \
+sg_turs_path = "{turs}" }}
+"""
+
 _GROUP = """
 [[group]]
 name = "web"
@@ -168,13 +187,16 @@ address = "{vip}/24"
 """
 
 
-def write_configuration(directory: Path, options: Options, service: Path) -> Path:
+def write_configuration(
+    directory: Path, options: Options, service: Path, disk: SharedDisk | None = None
+) -> Path:
     """Write the pair's one configuration with its key and passwords; return the file.
 
     Args:
         directory: Where to.
         options: How it departs from the usual one.
         service: The program that runs the bench's services.
+        disk: What both machines reach, if there is one.
     """
     secret_files = {"key.1": secrets.token_hex(32)}
     for node in NODES:
@@ -208,11 +230,23 @@ def write_configuration(directory: Path, options: Options, service: Path) -> Pat
             deadline=options.deadline,
             check_every=options.check_every,
         )
+        if disk is not None:
+            text += _PERMISSION.format(
+                node=node,
+                deadline=options.deadline,
+                check_every=options.check_every,
+                disk=disk.path,
+                key=KEYS[node],
+                program=disk.program,
+                turs=disk.turs,
+            )
     if options.tables is None:
         probe = f'probe = {{ tcp = "{VIP}:{SERVICE_PORT}" }}' if options.probe else ""
         text += _GROUP.format(vip=VIP, probe=probe)
     else:
         text += options.tables.replace("SERVICE", str(service))
+    if disk is not None:
+        text = text.replace("VOLUME", str(disk.volume))
     path = directory / "haagent.toml"
     path.write_text(text + options.more)
     return path
