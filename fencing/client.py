@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from fencing import DeviceSettings, FenceOutcome, Power
-from fencing.drivers import DRIVERS
+from fencing.drivers import DRIVERS, cuts_power
 from fencing.findings import Finding, Trouble
 from fencing.process import WorkerLostError, WorkerProcess
 from fencing.race import Orders, confirmed, first_confirmed, soon
@@ -223,6 +223,8 @@ class DeviceClient:
     def _plausible(self, readiness: Readiness) -> Readiness:
         """Say so if the machine spoke between two readings that both said off."""
         before, heard_ns = self.readiness, self._last_heard_ns()
+        if not cuts_power(self.settings):
+            return readiness
         if (
             readiness.power is Power.OFF is before.power
             and before.checked_monotonic_ns is not None

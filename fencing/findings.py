@@ -25,6 +25,7 @@ class Trouble(Enum):
     SETTINGS = True, "correct the [[fence]] entry; check-config says what is allowed"
     NOT_INSTALLED = True, "install what is named, on both nodes"
 
+    NOT_LET_IN = False, "the node lets itself in when it joins; its own agent says why it did not"
     SHARED_DEVICE = False, "two levels are one device and fail together: add an independent one"
     RESTORE_POLICY = False, "set the restore policy to always-on, or the machine stays off"
     CERTIFICATE_ENDS = False, "renew the certificate before it ends, or no login succeeds after"

@@ -11,10 +11,12 @@ from typing import Generic, Protocol, TypeVar
 
 from fencing import DeviceSettings, FenceOutcome, Power
 from fencing.client import DeviceStep
+from fencing.drivers import cuts_power
 from fencing.verify import Happened, Progress, Tell
 
 _CONTRARY = (Happened.READ, Happened.UNREAD)
 """A device that said off and then nothing, or anything else, is on its way to no proof."""
+NO_POWER = "it may write to the disk no more, which says nothing of its power"
 TellDevice = Callable[[DeviceSettings, Progress], None]
 """Hears the steps of every device."""
 
@@ -70,12 +72,14 @@ class Level(Generic[SomeMember]):
         self.names = frozenset(client.settings.name for client in clients)
         self.deadline_s = max(client.settings.deadline_s for client in clients)
         """Limit of one off()."""
+        self.proves = any(cuts_power(client.settings) for client in clients)
+        """Whether its being off says that the machine is: a disk's permission alone does not."""
         self._read_off: set[str] = set()
 
     @property
     def promising(self) -> bool:
         """Whether every device read off when it was last asked, though not yet for long."""
-        return self._read_off == self.names
+        return self.proves and self._read_off == self.names
 
     async def off(self, tell: TellDevice) -> FenceReport:
         """Order all devices off at once, and prove that they are off at the same time (S3).
@@ -95,6 +99,8 @@ class Level(Generic[SomeMember]):
             moment_ns, lit = await self._read_together(tuple(steps.values()), deadline_ns)
             if not lit:
                 report = tuple(steps.values())
+                if not self.proves:
+                    return FenceReport(FenceOutcome.UNKNOWN, NO_POWER, None, report)
                 return FenceReport(FenceOutcome.CONFIRMED_OFF, "", moment_ns, report)
             if time.monotonic_ns() >= deadline_ns:
                 names = ", ".join(client.settings.name for client in lit)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from fencing import DeviceSettings, FenceOutcome
 from fencing.client import DeviceClient
+from fencing.drivers import cuts_power
 from fencing.findings import Finding, Trouble
 from fencing.level import FenceReport, Level, TellDevice, nobody
 from fencing.lock import FenceLock, LockedError
@@ -206,7 +207,9 @@ class Fence:
     async def _on(self, tell: TellDevice) -> PowerReport:
         reasons = []
         for level in reversed(self._levels):
-            wanted = [c for c in level.clients if not self._used or c.settings.name in self._used]
+            # Whom a disk knows, it registers: nobody but the node itself may let it in.
+            powers = [c for c in level.clients if cuts_power(c.settings)]
+            wanted = [c for c in powers if not self._used or c.settings.name in self._used]
             orders = [level.on_after(i * ON_STAGGER_S, c, tell) for i, c in enumerate(wanted)]
             for client, (ok, detail) in zip(wanted, await asyncio.gather(*orders), strict=True):
                 if not ok:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from fencing import DeviceSettings, Power
+from fencing.drivers import cuts_power
 from fencing.findings import Finding, Trouble
 from fencing.identity import same
 from fencing.worker import Message
@@ -36,6 +37,8 @@ class Readiness:
     """What the check itself found."""
     twins: tuple[Finding, ...] = ()
     """What was found by comparing it with the other devices."""
+    cuts_power: bool = True
+    """A disk's permission does not."""
 
     @property
     def identity_ok(self) -> bool | None:
@@ -67,13 +70,20 @@ class Readiness:
 
 def unchecked(settings: DeviceSettings) -> Readiness:
     """A device of which nothing is known yet."""
-    return Readiness(settings.name, settings.level, Power.UNKNOWN, None, pending="not checked yet")
+    return Readiness(
+        device=settings.name,
+        level=settings.level,
+        power=Power.UNKNOWN,
+        checked_monotonic_ns=None,
+        pending="not checked yet",
+        cuts_power=cuts_power(settings),
+    )
 
 
 def unready(settings: DeviceSettings, finding: Finding) -> Readiness:
     """A device that could not be checked, now."""
     now_ns = time.monotonic_ns()
-    return Readiness(settings.name, settings.level, Power.UNKNOWN, now_ns, seen=(finding,))
+    return replace(unchecked(settings), checked_monotonic_ns=now_ns, pending="", seen=(finding,))
 
 
 def judged(settings: DeviceSettings, answer: Message) -> Readiness:
@@ -85,6 +95,9 @@ def judged(settings: DeviceSettings, answer: Message) -> Readiness:
     if power is Power.UNKNOWN:
         text = answer["evidence"] or "it reads neither on nor off"
         seen += (Finding(Trouble.POWER_UNCLEAR, text),)
+    if power is Power.OFF and not cuts_power(settings):
+        text = "the node's key is not on the disk: it may not write there"
+        seen += (Finding(Trouble.NOT_LET_IN, text),)
     identity = answer["identity"]
     return Readiness(
         device=settings.name,
@@ -95,4 +108,18 @@ def judged(settings: DeviceSettings, answer: Message) -> Readiness:
         evidence=answer["evidence"],
         mark=answer["mark"],
         seen=seen,
+        cuts_power=cuts_power(settings),
     )
+
+
+def levels_ready(devices: tuple[Readiness, ...]) -> tuple[bool, str]:
+    """Whether at least one whole level could prove the peer off now, and else why not."""
+    levels: dict[int, list[Readiness]] = {}
+    for device in devices:
+        levels.setdefault(device.level, []).append(device)
+    ready = any(
+        all(device.ready for device in level) and any(device.cuts_power for device in level)
+        for level in levels.values()
+    )
+    faults = [f"{device.device}: {device.detail}" for device in devices if not device.ready]
+    return ready, "; ".join(faults)

@@ -275,7 +275,7 @@ class Agent:
             self._know_peer(before, result.state)
         self._journal.observe(before, event, result, now_ns)
         self._requests.observe(before, result.state)
-        self._edges.panel.observe(before, result.state)
+        self._edges.observe(before, result.state)
         self._right.observe(result.state)
         if before.groups is not result.state.groups:
             self._notifier.status(self._report.line())

@@ -21,6 +21,8 @@ from haagent.config.settings import CommandTarget, Configuration, SystemdSetting
 STATUS = Path("/proc/self/status")
 UNIT = "haagent.service"
 SYSTEMCTL_S = 30.0
+BY_PROGRAM = ("agent", "permission")
+"""Drivers of fence devices that run a program for every order."""
 
 
 def confined_by_it(configuration: Configuration) -> str:
@@ -44,7 +46,7 @@ def hampered_by_it(configuration: Configuration) -> str:
         if group.probe is not None and isinstance(group.probe.target, CommandTarget)
     ]
     devices = [device for both in configuration.devices for device in both]
-    names += [f"fence device {device.name}" for device in devices if device.driver == "agent"]
+    names += [f"fence device {device.name}" for device in devices if device.driver in BY_PROGRAM]
     return ", ".join(names)
 
 

@@ -16,8 +16,9 @@ import structlog
 from fencing import FenceOutcome
 from fencing.levels import Fence as FenceLevels
 from fencing.lock import FenceLock, lock_path
-from fencing.readiness import Readiness
+from fencing.readiness import Readiness, levels_ready
 from fencing.settle import SettleTimes, Shot
+from haagent.admission import Admission
 from haagent.bugs import die_of_bugs
 from haagent.config import Configuration
 from haagent.core.effects import (
@@ -50,6 +51,7 @@ from haagent.core.events import (
     VipProbed,
     VipProbeFailed,
 )
+from haagent.core.state import State
 from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
 from haagent.evidence import PROBE_WINDOW_S, Evidence, Probes
@@ -112,7 +114,14 @@ class Edges:
         self._frames = FrameShelf(netlink, everything)
         self.holder = VipHolder(netlink, self._frames, self._vip_lost)
         self._prober = VipProber(netlink, self._frames)
-        self.services = Services(configuration.groups, self.holder, take, note)
+        shared = frozenset(i for i, plan in enumerate(configuration.groups) if plan.shared_storage)
+        self.admission = Admission(
+            configuration.devices[configuration.pair.me],
+            shared,
+            lost=self._shut_out,
+            changed=self._admission_changed,
+        )
+        self.services = Services(configuration.groups, self.holder, self.admission, take, note)
         self._evidence = Evidence(configuration, netlink, self._prober, self._reach_changed)
         peer = configuration.pair.peer
         settle = SettleTimes(configuration.state_dir / "settle.json")
@@ -154,6 +163,7 @@ class Edges:
         self.services.open()
         self.panel.start()
         await self.fence.start()
+        self.admission.start()
 
     async def close(self) -> None:
         """Log out of every device, stop announcing; addresses stay as they are."""
@@ -166,6 +176,7 @@ class Edges:
         await self._evidence.close()
         await self.panel.close()
         await self.services.close()
+        await self.admission.close()
         self._prober.close()
         self.holder.close()
         self._frames.close()
@@ -214,6 +225,11 @@ class Edges:
             case CommitAlone():
                 self.services.commit_alone(effect.group, effect.attempt, risk=effect.risk)
 
+    def observe(self, before: State, state: State) -> None:
+        """After each step of the core."""
+        self.panel.observe(before, state)
+        self.admission.observe(state)
+
     def expect_identity(self, identity: bytes) -> None:
         """The peer said which machine it is: its fence devices must say the same."""
         self.fence.expect_identity(UUID(bytes=identity))
@@ -244,6 +260,7 @@ class Edges:
         self.panel.take_keys(make_seal(new.cluster, new.keys))
         self.services.reconfigure(new.groups, probes.watching)
         self.fence.reconfigure(new.devices[new.pair.peer], new.hedge_after_s)
+        self.admission.reconfigure(new.devices[new.pair.me])
         self._judge_fence()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -354,8 +371,18 @@ class Edges:
         log.debug("fence.checked", device=readiness.device, ready=readiness.ready)
         self._judge_fence()
 
+    def _shut_out(self, reason: str) -> None:
+        self.services.shut_out(reason)
+
+    def _admission_changed(self) -> None:
+        self._judge_fence()
+        self.services.admission_changed()
+
     def _judge_fence(self) -> None:
         judged = levels_ready(self.fence.readiness)
+        if self.admission.trouble:
+            shut_out = f"this node is not let in: {self.admission.trouble}"
+            judged = False, "; ".join(filter(None, (shut_out, judged[1])))
         if judged != self._fence_judged:
             self._fence_judged = judged
             self._take(FenceReadied(*judged))
@@ -369,13 +396,3 @@ class Edges:
         for index, vips in enumerate(self._vips):
             if vip in vips:
                 self._take(GroupLost(index, f"{vip.address}: {reason}"))
-
-
-def levels_ready(devices: tuple[Readiness, ...]) -> tuple[bool, str]:
-    """Whether at least one whole level could prove the peer off now, and else why not."""
-    levels: dict[int, list[Readiness]] = {}
-    for device in devices:
-        levels.setdefault(device.level, []).append(device)
-    ready = any(all(device.ready for device in level) for level in levels.values())
-    faults = [f"{device.device}: {device.detail}" for device in devices if not device.ready]
-    return ready, "; ".join(faults)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from haagent.admission import Admission
 from haagent.bugs import die_of_bugs
-from haagent.config.settings import GroupPlan
+from haagent.config.settings import PERMISSION_NAME, GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead, SyncRead
 from haagent.errors import EdgeError
 from haagent.postgres.resource import PostgresResource
@@ -47,6 +48,10 @@ class Service:
     """Run what a standby keeps running, while the group is not held."""
     rests: bool = False
     """The group was seen stopped, and no start has begun since."""
+    shared: bool = False
+    """It stands on the shared disks."""
+    ready: bool = True
+    """What a standby runs of it is as it should be."""
 
 
 class Services:
@@ -55,6 +60,7 @@ class Services:
     Args:
         plans: The groups, in their order.
         holder: Opened before, closed after this.
+        admission: To the shared disks; as the holder.
         take: Takes what became known as an event.
         note: Takes the group, the name of a moment, and the moment, monotonic ns.
     """
@@ -63,9 +69,11 @@ class Services:
         self,
         plans: Sequence[GroupPlan],
         holder: VipHolder,
+        admission: Admission,
         take: Callable[[Event], None],
         note: Callable[[int, str, int], None],
     ) -> None:
+        self._admission = admission
         self._take = take
         self._note = note
         self._holder = holder
@@ -91,10 +99,12 @@ class Services:
         parts = build(plan, surroundings, on_times=claimed, look=look)
         runner = GroupRunner(parts.resources, plan.policy, lost, _kept_by_the_runner)
         keeper: StandbyKeeper
+        service: Service
 
         def changed(ready: bool, detail: str) -> None:  # noqa: FBT001  # a callback
             log.info("standby.changed", group=plan.name, ready=ready, detail=detail)
-            self._take(StandbyRead(index, ready, keeper.escaped))
+            service.ready = ready
+            self._take(StandbyRead(index, self._able(service), keeper.escaped))
 
         for sync in parts.sync:
             sync.told = lambda attempt, complete: self._take(SyncRead(index, attempt, complete))
@@ -102,11 +112,28 @@ class Services:
         for resource in parts.standby:
             if isinstance(resource, PostgresResource):
                 resource.on_return = keeper.look
-        return Service(parts, runner, keeper, plan.vips)
+        service = Service(parts, runner, keeper, plan.vips, shared=plan.shared_storage)
+        return service
+
+    def admission_changed(self) -> None:
+        """The peer hands no group to a node that is not let in; a takeover asks for itself."""
+        for index, service in enumerate(self._services):
+            if service.shared:
+                self._take(StandbyRead(index, self._able(service)))
+
+    def shut_out(self, reason: str) -> None:
+        """This node was cut off from the shared disks, and may not let itself in again."""
+        for index, service in enumerate(self._services):
+            if service.shared:
+                self._take(GroupLost(index, reason))
+
+    def _able(self, service: Service) -> bool:
+        return service.ready and not (service.shared and self._admission.trouble)
 
     def open(self) -> None:
         """Begin to get ready what a first start would otherwise wait for."""
         self._systemd.open()
+        self.admission_changed()
         for index, service in enumerate(self._services):
             self._begin(service.parts.prepare())
             if service.parts.reporter is not None:
@@ -154,12 +181,14 @@ class Services:
         """Start what does not run, in order, and watch over it; a frozen group is only taken up.
 
         Raises:
-            ResourceError: Something did not start.
+            ResourceError: Something did not start, or this node may not write to the shared disks.
         """
         service = self._services[group]
         service.rests = False
         await service.keeper.end()
         if service.runner.mends:
+            if service.shared:
+                await self._admission.let_in()
             await service.runner.start()
             return
         for resource in service.parts.resources:
@@ -220,7 +249,15 @@ class Services:
     def readings(self) -> tuple[Mapping[str, Reading], ...]:
         """By group: the last look at each of its resources."""
         return tuple(
-            {**service.keeper.readings, **service.runner.readings} for service in self._services
+            {**self._permission(service), **service.keeper.readings, **service.runner.readings}
+            for service in self._services
+        )
+
+    def _permission(self, service: Service) -> Mapping[str, Reading]:
+        return (
+            {PERMISSION_NAME: self._admission.reading(rests=service.rests)}
+            if service.shared
+            else {}
         )
 
     async def _ask(self, index: int, parts: Parts) -> None:

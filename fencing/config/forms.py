@@ -20,6 +20,7 @@ Address = IPv4Address | IPv6Address
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_RESERVATION_KEY = re.compile(r"[1-9a-f][0-9a-f]{0,15}")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
 
@@ -118,6 +119,17 @@ def absolute_path(value: object) -> str:
     found = text(value)
     if not PurePosixPath(found).is_absolute() or not found.isprintable():
         raise FormError('not an absolute path; such as "/var/lib/haagent"')
+    return found
+
+
+def reservation_key(value: object) -> str:
+    """A key of SCSI-3, in the one spelling in which disks tell it: agents compare texts.
+
+    Source: fence_scsi 4.12.1, get_status(); SPC-4, 6.15.2: eight bytes, and 0 is no key.
+    """
+    found = text(value)
+    if _RESERVATION_KEY.fullmatch(found) is None:
+        raise FormError("not 1 to 16 digits 0-9 and a-f in small letters, the first of them no 0")
     return found
 
 

@@ -112,6 +112,8 @@ def read_option(value: object, form: OptionForm) -> Option:
             return _integers(value, form)
         case Kind.FILE:
             return forms.absolute_path(value)
+        case Kind.KEY:
+            return forms.reservation_key(value)
         case _:
             assert_never(form.kind)
 

@@ -29,6 +29,9 @@ def _together(earlier: DeviceTable, table: DeviceTable) -> Iterator[Problem]:
     if shared_identity and table.node != earlier.node:
         text = f"the identity of {earlier.node} already; no two machines share one"
         yield Problem(f"{table.where}.identity", table.identity, text)
+    if _one_key(earlier, table):
+        text = f"the key of {earlier.name} already; each node has its own"
+        yield Problem(f"{table.where}.options.key", table.options["key"], text)
     if table.driver != earlier.driver:
         yield from _other_driver(earlier, table)
     elif DRIVERS[table.driver].address is Address.LINE:
@@ -39,11 +42,25 @@ def _together(earlier: DeviceTable, table: DeviceTable) -> Iterator[Problem]:
         yield Problem(f"{table.where}.{place}", value, text)
 
 
+def _one_key(earlier: DeviceTable, table: DeviceTable) -> bool:
+    """Whether a disk could not tell two nodes apart: whoever cuts one off cuts off both."""
+    return (
+        DRIVERS[table.driver].permission
+        and DRIVERS[earlier.driver].permission
+        and table.node != earlier.node
+        and table.options["key"] == earlier.options["key"]
+    )
+
+
 def _one_device(earlier: DeviceTable, table: DeviceTable) -> bool:
     """Whether two entries of one driver, which is not that of a serial line, are one device.
 
     A BMC is told by its address and port alone, but one Redfish service may have several systems.
+    A node has one key on a disk.
     """
+    if DRIVERS[table.driver].permission:
+        disks = (earlier.options["disk"], table.options["disk"])
+        return table.node == earlier.node and disks[0] == disks[1]
     if DRIVERS[table.driver].address is Address.NONE:
         return (table.user, table.options) == (earlier.user, earlier.options)
     if (table.address.casefold(), _port(table)) != (earlier.address.casefold(), _port(earlier)):

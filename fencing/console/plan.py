@@ -10,6 +10,7 @@ from fencing import DeviceSettings
 from fencing.console.order import Order, Verb
 from fencing.console.selection import Selection
 from fencing.console.site import Site
+from fencing.drivers import cuts_power
 from fencing.levels import ON_STAGGER_S
 from fencing.lock import lock_path
 from fencing.verify import READINGS
@@ -95,11 +96,12 @@ def _proof(selection: Selection) -> Part:
 def _on(selection: Selection) -> list[Part]:
     return [
         _part(
-            f"{selection.node}: level {devices[0].level} is ordered on, one device every "
+            f"{selection.node}: level {powers[0].level} is ordered on, one device every "
             f"{ON_STAGGER_S:g} s, and read back on",
-            devices,
+            powers,
         )
         for devices in reversed(selection.levels)
+        if (powers := tuple(filter(cuts_power, devices)))
     ]
 
 

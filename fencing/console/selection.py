@@ -12,6 +12,7 @@ from fencing.config.problems import nearest
 from fencing.console.exits import Exit, RefusedError
 from fencing.console.order import Order, Verb
 from fencing.console.site import Site
+from fencing.drivers import cuts_power
 
 PEER = "peer"
 """The target that is the other node."""
@@ -93,6 +94,9 @@ def _selected(site: Site, order: Order, node: str, only: Sequence[str]) -> Selec
         levels = ", ".join(str(level) for level in sorted({one.level for one in configured}))
         text = f"{node} has no such device at level {order.level}; its levels: {levels}"
         raise RefusedError(Exit.USAGE, text)
+    if order.verb.gives and not any(map(cuts_power, chosen)):
+        text = f"{chosen[0].name} is a disk's permission: only {node} itself may order it on"
+        raise RefusedError(Exit.USAGE, f"{text}, which its agent does when it joins")
     return Selection(
         node=node,
         devices=tuple(_limited(device, order) for device in chosen),

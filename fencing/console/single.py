@@ -22,7 +22,7 @@ PLACE = Path("options")
 """Stands in problems where a file's name would."""
 HEDGE_AFTER_S = 2.0
 """One device has no level to begin beside it."""
-_TEXTS = frozenset({Kind.TEXT, Kind.DURATION, Kind.FILE})
+_TEXTS = frozenset({Kind.TEXT, Kind.DURATION, Kind.FILE, Kind.KEY})
 
 
 @dataclass(frozen=True, slots=True)

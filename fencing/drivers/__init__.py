@@ -29,6 +29,7 @@ class Kind(StrEnum):
     DURATION = "duration"
     INTEGERS = "list of integers"
     FILE = "absolute path"
+    KEY = "1 to 16 digits, 0-9 and a-f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ class Driver:
     open_options: bool = False
     """Whether options that are not declared go to the device as they are."""
     default_port: int | None = None
+    permission: bool = False
+    """Whether it cuts a node from a disk and not from its power: then its *off* proves nothing of
+    the node, and *on* is ordered by nobody but that node itself (docs/adr/0018)."""
 
 
 _PORT = OptionForm(Kind.INTEGER, "port of the device", low=1, high=65535)
@@ -165,8 +169,30 @@ DRIVERS: Mapping[str, Driver] = {
             "answer": _ANSWER,
         },
     ),
+    "permission": Driver(
+        module="fencing.drivers.permission",
+        attribute="PermissionDevice",
+        address=Address.NONE,
+        credentials=False,
+        parallel=False,
+        open_options=True,
+        permission=True,
+        options={
+            "agent": OptionForm(
+                Kind.TEXT, "what takes keys away: fence_scsi or fence_mpath", required=True
+            ),
+            "disk": OptionForm(Kind.FILE, "the shared disk; one of each [[fence]]", required=True),
+            "key": OptionForm(Kind.KEY, "the node's own on that disk", required=True),
+            "answer": _ANSWER,
+        },
+    ),
 }
 """Every driver there is."""
+
+
+def cuts_power(settings: DeviceSettings) -> bool:
+    """Whether a device's *off* can prove that the node is off; a permission only cuts a disk."""
+    return not DRIVERS[settings.driver].permission
 
 
 def find(name: str) -> NewDevice:

@@ -46,6 +46,10 @@ NOT_POWER = {
 """Agents whose status, where there is one, is not about the power of the machine.
 
 Source: their code, fence-agents 4.12.1 and Pacemaker 2.1.5."""
+FABRIC = (
+    "it cuts a machine from storage or network and leaves it running; a disk's permission has a "
+    'driver of its own, "permission"'
+)
 OURS = {
     "action": "is decided by haagent",
     "debug": "would leave secrets in a file",
@@ -187,10 +191,24 @@ class AgentDevice:
         if self._known is None:
             program = find(self._name)
             metadata = self._ask_metadata(program)
-            _refuse_unverifiable(program, metadata)
+            self._judge(program, metadata)
             parameters = self._parameters(metadata)
             self._known = _Agent(program, metadata, parameters)
         return self._known
+
+    def _judge(self, program: Path, metadata: Metadata) -> None:
+        """Refuse an agent whose status can be no proof of the power being off.
+
+        Raises:
+            NotSentError: It is one, for the reason given.
+        """
+        names = (program.name, program.resolve().name)
+        reasons = [NOT_POWER[name] for name in names if name in NOT_POWER]
+        if metadata.fabric:
+            reasons.append(FABRIC)
+        reasons += lacks(metadata, "off", "status")
+        if reasons:
+            raise NotSentError(f"{program.name}: {reasons[0]}", Trouble.UNVERIFIABLE)
 
     def _ask_metadata(self, program: Path) -> Metadata:
         try:
@@ -261,12 +279,6 @@ class AgentDevice:
         return " ".join([self._name, *(f"{name}={where[name]}" for name in sorted(where))])
 
 
-def _refuse_unverifiable(program: Path, metadata: Metadata) -> None:
-    """Refuse an agent whose status can be no proof of the power being off."""
-    names = (program.name, program.resolve().name)
-    reasons = [NOT_POWER[name] for name in names if name in NOT_POWER]
-    if metadata.fabric:
-        reasons.append("it cuts a machine from storage or network and leaves it running")
-    reasons += [f"it has no {name}" for name in ("off", "status") if name not in metadata.actions]
-    if reasons:
-        raise NotSentError(f"{program.name}: {reasons[0]}", Trouble.UNVERIFIABLE)
+def lacks(metadata: Metadata, *actions: str) -> list[str]:
+    """What is missing of these actions, in words."""
+    return [f"it has no {name}" for name in actions if name not in metadata.actions]

@@ -6,11 +6,13 @@ from __future__ import annotations
 from fencing.config import duration
 from fencing.config.problems import ABSENT, HIDDEN
 from fencing.config.shared_devices import check_devices
+from fencing.drivers import DRIVERS
 from haagent.config.addresses import check_addresses
 from haagent.config.document import Document, Entry
 from haagent.config.drill_checks import check_drill
 from haagent.config.findings import Findings
 from haagent.config.group_checks import check_groups
+from haagent.config.permission_checks import check_permissions
 from haagent.config.schema import LinkTable, TimingTable
 from haagent.config.watchdog_checks import check_watchdog
 from haagent.config.watching import check_watching
@@ -29,6 +31,7 @@ def check(document: Document, findings: Findings) -> None:
     _check_links(document, findings)
     _check_judgement(document, findings)
     _check_fences(document, findings)
+    check_permissions(document, findings)
     check_groups(document, findings)
     check_watchdog(document, findings)
     check_witnesses(document, findings)
@@ -148,7 +151,8 @@ def _check_fences(document: Document, findings: Findings) -> None:
             findings.error(f"{fence.where}.node", fence.node, text)
     if "fence" not in document.whole:
         return
+    powers = [one for one in document.fences.tables if not DRIVERS[one.driver].permission]
     for node in document.nodes:
-        if all(fence.node != node.table.name for fence in document.fences.tables):
+        if all(fence.node != node.table.name for fence in powers):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"
             findings.error(node.where, node.table.name, f"{text}, add a [[fence]]")

@@ -131,6 +131,8 @@ def _plan(old: GroupPlan, new: GroupPlan) -> Iterator[tuple[str, bool]]:
         yield join("group", old.name, field.removesuffix("_ns")), True
     if old.failback != new.failback:
         yield join("group", old.name, "failback"), True
+    if old.shared_storage != new.shared_storage:
+        yield join("group", old.name, "shared_storage"), False
     if old.probe != new.probe:
         yield join("group", old.name, "probe"), _is_live(old, old.probe, new.probe)
     if [one.name for one in old.resources] != [one.name for one in new.resources]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from fencing.config import duration
+from fencing.drivers import DRIVERS
 from haagent.config.addresses import vip_interface
 from haagent.config.document import Document, Entry, GroupEntry
 from haagent.config.schema import (
@@ -81,7 +82,15 @@ def plan(group: GroupEntry, document: Document, me: int) -> GroupPlan:
         policy=_policy(table, resources),
         probe=_probe(table.probe, resources) if table.probe is not None else None,
         failback=table.failback,
+        shared_storage=shares_storage(table, document),
     )
+
+
+def shares_storage(table: GroupTable, document: Document) -> bool:
+    """As the file says; where the nodes have permissions, a group needs them unless it says no."""
+    if table.shared_storage is not None:
+        return table.shared_storage
+    return any(DRIVERS[fence.driver].permission for fence in document.fences.tables)
 
 
 def core_settings(table: GroupTable, preferred: int) -> GroupSettings:

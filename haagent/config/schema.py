@@ -230,6 +230,7 @@ class GroupTable(Table):
     restart_window: Annotated[int, PlainValidator(forms.span("1s", "7d"))] = (
         _GROUP.restart_window_ns
     )
+    shared_storage: bool | None = None
     probe: ProbeTable | None = None
     resource: Annotated[list[Any], Field(max_length=RESOURCES_MAX)] = []
     vip: Annotated[list[VipTable], Field(max_length=32)] = []

@@ -30,6 +30,8 @@ VIPS_NAME = "vip"
 """Name of the resource that the [[group.vip]] of a group are together."""
 PROBE_NAME = "probe"
 """Name of a probe that stands alone, because haagent starts nothing of the service it asks."""
+PERMISSION_NAME = "permission"
+"""As what this node's keys on the shared disks are shown among the resources of a group."""
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -139,6 +141,8 @@ class GroupPlan:
     probe: ProbeSettings | None = None
     failback: str | int = "never"
     """"never", "manual", or nanoseconds of the preferred node's being well."""
+    shared_storage: bool = False
+    """It starts nowhere but on a node that is let in to the shared disks."""
 
     @property
     def vips(self) -> tuple[Vip, ...]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from fencing import DeviceSettings
+from fencing import DeviceSettings, Power
 from fencing.client import CHECK_LIMIT_S
-from fencing.drivers import DRIVERS
+from fencing.drivers import DRIVERS, cuts_power
 from fencing.drivers.ipmi_exposure import exposure
 from fencing.findings import Finding
 from fencing.levels import Fence
@@ -62,11 +62,30 @@ def look(subject: Subject) -> Iterator[Line]:
     for device in devices:
         if device.driver == "ipmi":
             yield from _exposed(device)
+    yield from _let_in(subject.configuration.devices[me])
     own = ", ".join(device.name for device in subject.configuration.devices[me])
     yield unknown("fence", f"{own}: what cuts this node is asked by {subject.peer}", "doctor there")
     if not any(host.system_uuid()):
         text = "this machine has no system UUID that could be held against what its BMC says"
         yield warning("identity", text, "set it in the firmware; till then prove the wiring")
+
+
+def _let_in(devices: Sequence[DeviceSettings]) -> Iterator[Line]:
+    """This node's own keys on the shared disks."""
+    permissions = [device for device in devices if not cuts_power(device)]
+    if not permissions:
+        return
+    for readiness in asyncio.run(_checked(permissions)):
+        what = f"permission {readiness.device}"
+        if readiness.power is Power.ON:
+            yield ok(what, f"this node may write to the disk{_seen(readiness.evidence)}")
+        elif readiness.power is Power.OFF:
+            text = "this node has no key on the disk: no group that stands on it starts here"
+            yield bad(what, text, "it lets itself in when its agent runs; see haagent status")
+        elif readiness.pending:
+            yield unknown(what, readiness.pending, f"haagent fence test {readiness.device}")
+        else:
+            yield from (_told(what, finding) for finding in readiness.findings)
 
 
 async def _checked(devices: Sequence[DeviceSettings]) -> tuple[Readiness, ...]:
@@ -121,7 +140,8 @@ def _where(device: DeviceSettings | None) -> str:
         return ""
     outlets = device.options.get("outlets")
     listed = f" outlets {', '.join(map(str, outlets))}" if isinstance(outlets, tuple) else ""
-    return f"{device.driver} {device.address}{listed}, level {device.level}: ".replace("  ", " ")
+    place = device.address or device.options.get("disk", "")
+    return f"{device.driver} {place}{listed}, level {device.level}: ".replace("  ", " ")
 
 
 def _seen(evidence: object) -> str:
@@ -132,7 +152,7 @@ def _independent(node: str, devices: Sequence[DeviceSettings]) -> Line:
     """A level whose devices all live without the machine's own power is needed when it has none."""
     what = f"levels of {node}"
     levels: dict[int, list[bool | None]] = {}
-    for device in devices:
+    for device in filter(cuts_power, devices):
         levels.setdefault(device.level, []).append(_own_power(device))
     if any(all(power is True for power in powers) for powers in levels.values()):
         return ok(what, f"one works when {node} has lost its power")

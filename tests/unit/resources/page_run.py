@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from haagent.admission import Admission
 from haagent.config import Configuration, load
 from haagent.core.events import Event
 from haagent.netlink import Netlink
@@ -34,7 +35,10 @@ async def run(configuration: Configuration) -> dict[str, Read]:
     lost: list[Event] = []
     holder = VipHolder(netlink, shelf, lambda vip, reason: lost.append((vip, reason)))  # type: ignore[arg-type]  # only counted
     holder.open()
-    services = Services(configuration.groups, holder, lambda _event: None, lambda *_moment: None)
+    disks = Admission((), frozenset(), lambda _reason: None, lambda: None)
+    services = Services(
+        configuration.groups, holder, disks, lambda _event: None, lambda *_moment: None
+    )
     services.open()
     groups = range(len(configuration.groups))
     try:

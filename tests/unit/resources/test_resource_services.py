@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 from ocf_bench import FakeAgent
 
-from haagent import services
+from fencing import DeviceSettings
+from haagent import admission, services
+from haagent.admission import Admission
 from haagent.config.settings import CommandSettings, GroupPlan
 from haagent.core.events import Event, GroupLost, PositionRead, StandbyRead
 from haagent.netlink import Netlink
-from haagent.resources import Condition, Times
+from haagent.resources import Condition, ResourceError, Times
 from haagent.resources.command import Commands
 from haagent.resources.health import Policy
 from haagent.resources.ocf import OcfResource
@@ -59,12 +62,15 @@ class Bench:
         self._plan = GroupPlan("g", (replica, app), Policy(failures=1, restarts=0))
         self.restart()
 
-    def restart(self) -> None:
-        """A new agent, which knows nothing of the one before."""
+    def restart(self, *disks: DeviceSettings) -> None:
+        """A new agent, which knows nothing of the one before; the group stands on these disks."""
         self.events: list[Event] = []
         netlink = Netlink()
         holder = VipHolder(netlink, FrameShelf(netlink, ()), lambda _vip, _reason: None)
-        self.services = Services([self._plan], holder, self.events.append, lambda *_moment: None)
+        plan = replace(self._plan, shared_storage=bool(disks))
+        admission = Admission(disks, frozenset({0}), lambda _reason: None, lambda: None)
+        take = self.events.append
+        self.services = Services([plan], holder, admission, take, lambda *_moment: None)
 
     def _program(self, name: str, script: str) -> tuple[str, ...]:
         path = self.agent.folder / name
@@ -123,6 +129,26 @@ def test_a_standby_runs_the_replica_and_nothing_else(bench: Bench) -> None:
         }
         await bench.services.stop(0)
         assert (bench.agent.role, bench.app.exists()) == ("unpromoted", False)
+
+    play(bench, scene)
+
+
+def test_nothing_starts_where_the_disk_is_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that is not let in starts nothing of the group, says why, and is no good standby."""
+    monkeypatch.setattr(admission, "LET_IN_S", 0.1)
+    bench.restart(DeviceSettings(name="disk", driver="permission"))
+
+    async def scene() -> None:
+        assert StandbyRead(0, ready=False) in bench.events
+        with pytest.raises(ResourceError, match="permission: not let in: disk: not checked yet"):
+            await bench.services.start(0)
+        assert not bench.app.exists()
+        assert bench.services.readings[0]["permission"].condition is Condition.FAILED
+        bench.services.manage(0, on=False)
+        await bench.services.start(0)  # A frozen group is only taken up.
+        assert not bench.app.exists()
 
     play(bench, scene)
 
