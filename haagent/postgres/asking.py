@@ -236,6 +236,17 @@ async def backup_bytes(sql: Sql, limit_s: float) -> tuple[int, int] | None:
     return min(int(streamed or 0), int(total or 0)), int(total or 0)
 
 
+async def database_bytes(sql: Sql, limit_s: float) -> int:
+    """What all databases of the server take; its log and what else it keeps are not counted.
+
+    Raises:
+        SqlError: It does not say, or not to this user.
+    """
+    query = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database"
+    ((size,),) = await sql.ask(query, limit_s=limit_s)
+    return int(size or 0)
+
+
 async def beside(work: Awaitable[None], tell: Callable[[], Awaitable[None]]) -> None:
     """Await what takes long, and tell now and then how far it is.
 

@@ -176,8 +176,7 @@ class ComeBack:
         if self._rebuilt_s is not None and loop.time() < self._rebuilt_s + REBUILD_PAUSE_S:
             raise ResourceError(f"{reason}; it was copied anew only now, and waits")
         await self._same_database(primary)
-        self._rebuilt_s = loop.time()
-        await copy_anew(self._settings, self._server, self._copying)
+        await copy_anew(self._settings, self._server, self._peer, self._copying)
         await self._start()
         log.info("postgresql.rebuilt", of=self._settings.name)
 
@@ -192,6 +191,7 @@ class ComeBack:
 
     async def _copying(self, copy: Awaitable[None]) -> None:
         """Carry a copy out, and tell how far it is."""
+        self._rebuilt_s = asyncio.get_running_loop().time()
         self._tell("pg_basebackup")
 
         async def tell() -> None:
@@ -217,6 +217,7 @@ class ComeBack:
 async def copy_anew(
     settings: PostgresSettings,
     server: Server,
+    peer: Sql,
     carry: Callable[[Awaitable[None]], Awaitable[None]],
 ) -> None:
     """Replace the data of a server by a copy of the peer's.
@@ -224,15 +225,21 @@ async def copy_anew(
     Args:
         settings: Of this node's server.
         server: Its programs.
+        peer: Where it is copied from.
         carry: Awaits the copying itself, and may tell of it meanwhile.
 
     Raises:
-        ResourceError: It could not be done; then there are no usable data here.
+        ResourceError: It could not be done. Where it was begun, there are no usable data here;
+            where there is no room for it, nothing was touched.
         OSError: The same.
     """
     data = settings.layout.data
     if lies := await server.on_disk(partial(follow.elsewhere, data)):
         raise ResourceError(f"{lies}: copy it by hand")
+    needed, room = await _size(peer), await server.on_disk(partial(follow.room, data))
+    if needed > room:
+        text = f"room for {room >> 20} MiB, and the peer's databases take {needed >> 20} MiB"
+        raise ResourceError(f"{data}: {text}; nothing was removed")
     await server.stop(settings.times.stop_s)
     why = "pg_basebackup was not finished"
     await server.on_disk(partial(follow.mark_unusable, settings, why))
@@ -247,6 +254,15 @@ async def copy_anew(
 
     await carry(copying())
     await server.on_disk(partial(follow.unmark, settings))
+
+
+async def _size(peer: Sql) -> int:
+    """What a copy of it needs at least, bytes; 0 where it may not tell."""
+    try:
+        return await asking.database_bytes(peer, ASK_S)
+    except SqlError as error:
+        log.info("postgresql.size_unknown", reason=str(error))
+        return 0
 
 
 def _make_room(settings: PostgresSettings, data: Path) -> None:

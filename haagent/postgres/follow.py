@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from pwd import getpwnam
 
@@ -18,6 +19,8 @@ CONNECT_S = 3
 NAMES = "synchronous_standby_names"
 GATE = "haagent gate"
 """A standby's name that no node can have."""
+BLOCK_BYTES = 512
+"""In which files are counted, whatever their disk's own are. Source: stat(2)."""
 KEEPALIVES = "keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000"
 """A connection whose other end lost its power is noticed in about ten seconds."""
 
@@ -159,6 +162,17 @@ def empty(data: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def room(data: Path) -> int:
+    """Bytes that a copy may take in the directory, once what is in it was removed."""
+    there = next(place for place in (data, *data.parents) if place.exists())
+    disk, used = os.statvfs(there), 0
+    for folder, _, files in os.walk(data):
+        for file in files:
+            with suppress(FileNotFoundError):  # a server may still run there
+                used += Path(folder, file).lstat().st_blocks * BLOCK_BYTES
+    return disk.f_bavail * disk.f_frsize + used
 
 
 def quoted(value: str) -> str:

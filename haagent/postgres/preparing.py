@@ -98,7 +98,7 @@ async def copy(
     try:
         if (await asking.standing(peer, LIMIT_S)).role is not asking.Role.PRIMARY:
             raise ResourceError("the peer's server is no primary: nothing is copied")
-        await copy_anew(settings, Server(settings), _shown(peer, progress))
+        await copy_anew(settings, Server(settings), peer, _shown(peer, progress))
     finally:
         peer.close()
     values = follow.standby_settings(settings)

@@ -317,7 +317,8 @@ class PostgresResource:
         mine, theirs = self._position(own), primary.position
         if mine is None or theirs is None or own.system != primary.system or mine > theirs:
             return False
-        left = await asking.history(self._peer, theirs.timeline, ASK_S)
+        asks = mine.timeline != theirs.timeline
+        left = await asking.history(self._peer, theirs.timeline, ASK_S) if asks else {}
         return not follow.follows(mine, theirs, left)
 
     def _set_out(self, why: str) -> None:

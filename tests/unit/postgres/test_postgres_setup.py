@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -95,6 +96,21 @@ def against(settings: PostgresSettings) -> list[Objection]:
     return [one for one in asyncio.run(every(objections(settings))) if one.refuses]
 
 
+@contextmanager
+def small_disk(data: Path) -> Iterator[list[str]]:
+    """For the data, with less room than a fresh server needs; at the end, what was left there."""
+    left: list[str] = []
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", data], check=True)
+    try:
+        (data / "what was there").write_bytes(bytes(1 << 20))
+        yield left
+    finally:
+        left += [entry.name for entry in data.iterdir()]
+        subprocess.run(["umount", data], check=True)
+        data.rmdir()
+
+
 def test_one_server_becomes_a_pair(two: Two) -> None:
     """Prepared on one node, copied on the other, it streams with the password of the passfile."""
     assert asyncio.run(preparing.primary_here(two.existing))
@@ -108,6 +124,10 @@ def test_one_server_becomes_a_pair(two: Two) -> None:
     assert two.missing.passfile is not None
     shutil.copy2(two.existing.passfile, two.missing.passfile)
     shutil.chown(two.missing.passfile, "postgres", "postgres")
+    with small_disk(two.missing.layout.data) as full, pytest.raises(ResourceError, match="room"):
+        asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
+    assert full == ["what was there"], "it was removed for a copy that cannot fit"
+    assert not two.missing.layout.marker.exists()
     seen: list[tuple[int, int]] = []
     own = "\n".join(
         asyncio.run(
