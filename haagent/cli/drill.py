@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import signal
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import IntEnum
@@ -254,10 +255,15 @@ def list_(
 def _typed(name: str) -> bool:
     """Have the name of the node typed whose power is, or may be, cut."""
     typer.echo(f"The power of {name} is cut, or may be.", err=True)
+    # Ctrl-C is an answer here, and the loop's own handler would wait for the end of the line.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return bool(typer.prompt(f"Type the name of that node ({name})", err=True) == name)
     except typer.Abort:
+        typer.echo(err=True)
         return False
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _archive(configuration: Configuration) -> Archive:

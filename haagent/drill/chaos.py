@@ -20,11 +20,9 @@ from haagent.drill.methods import METHODS, hand_over, moving
 from haagent.drill.pair import roles
 from haagent.drill.rollback import SETTLE_S, roll_back
 from haagent.drill.scene import Scene
-from haagent.drill.watch import DeviatedError, StoppedError
+from haagent.drill.watch import BY_A_PERSON, DeviatedError, StoppedError
 from haagent.errors import EdgeError
 
-BY_A_PERSON = {"interrupted", "terminal_lost"}
-"""What stops chaos without speaking against the pair."""
 APART_MAX = 3.0
 """The time between two faults is drawn from once to so many times the minimum."""
 THERE_AND_BACK = 2

@@ -39,6 +39,11 @@ class Ending:
             return True
         return False
 
+    async def hold(self, work: Awaitable[None], before: str = "") -> None:
+        """The same for what must be so of every drill: that one was stopped is no excuse."""
+        if not await self.attempt(work, before):
+            self.verdict = Verdict.FAILED
+
     def worse(self, verdict: Verdict, reason: str) -> None:
         """Something was not as it should be."""
         self.deviations.append(reason)
@@ -53,27 +58,33 @@ async def experiment(scene: Scene) -> Ending:
     if await ending.attempt(steady.before(scene), "no steady state to begin with: "):
         timeline.phase("method")
         method = chaos if scene.kind is Kind.CHAOS else METHODS[scene.kind]
-        await ending.attempt(method(scene))
-        timeline.phase("rollback")
-        if scene.kind is not Kind.CHECK:
-            ending.steps = await roll_back(scene)
-        for step in ending.steps:
-            scene.say(step.text)
-            if not step.ok:
-                ending.worse(Verdict.FAILED, step.text)
+        try:
+            await ending.attempt(method(scene))
+        finally:  # Also if it died of a bug of ours.
+            await ending.hold(_undo(scene, ending))
         timeline.phase("after")
-        await ending.attempt(steady.after(scene), "the pair did not end as it began: ")
-        if not await ending.attempt(scene.writes.count()):
-            ending.verdict = Verdict.FAILED  # Also of a drill that was stopped: that is no excuse.
+        await ending.hold(steady.after(scene), "the pair did not end as it began: ")
+        await ending.hold(scene.writes.count())
         await ending.attempt(_clients(scene))
     else:
         # Whatever it was, it was not us: nothing was done, and nothing is to be undone.
         ending.verdict = Verdict.ABORTED
-    if watch.stopped is not None:
+    if watch.stopped is not None and str(watch.stopped) not in ending.reason:
         # Seen when it was too late to stop, or on the way back.
         ending.worse(Verdict.FAILED, str(watch.stopped))
     ending.deviations = list(dict.fromkeys([*ending.deviations, *watch.deviations]))
     return ending
+
+
+async def _undo(scene: Scene, ending: Ending) -> None:
+    scene.timeline.phase("rollback")
+    if scene.kind is not Kind.CHECK:
+        ending.steps = await roll_back(scene)
+    for step in ending.steps:
+        scene.say(step.text)
+    failed = [step.text for step in ending.steps if not step.ok]
+    if failed:
+        raise DeviatedError("; ".join(failed))
 
 
 async def _clients(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from haagent.drill.kinds import Kind
 from haagent.drill.pair import ORDER_S, codes
 from haagent.drill.scene import Scene
 from haagent.drill.takeover import failover_times
-from haagent.drill.watch import DeviatedError
+from haagent.drill.watch import AGENT_GONE, DeviatedError
 from haagent.errors import EdgeError
 
 AGENT_BACK_S = 30.0
@@ -23,7 +23,10 @@ LINK_SEEN_S = 10.0
 SPARE_S = 10.0
 FINISH = 3
 """A takeover is waited for so many budgets: who begins one sees it through."""
-ALWAYS_WRONG = ("fence_distrusted", "too_many_", "vip_", "configuration_differs", "not_durable")
+ALWAYS_WRONG = (
+    *("fence_distrusted", "too_many_", "vip_", "configuration_differs", "not_durable"),
+    AGENT_GONE,
+)
 """Alarms that are a second fault even while the peer is away."""
 FREEZE_S_MAX = 3.0
 """Below the 5 s after which systemd takes a frozen agent for dead (WatchdogSec in the unit)."""
@@ -93,16 +96,14 @@ async def agent_kill(scene: Scene) -> None:
     """The agent of the active dies; it is back in time, or its peer takes over."""
     watch, peer = scene.watch, scene.pair.peer
     assert watch.there is not None
-    incarnation, since_ns = watch.there["incarnation"], time.monotonic_ns()
+    scene.killed, since_ns = watch.there["incarnation"], time.monotonic_ns()
     watch.allowed, watch.still = _absent, False
     await scene.pair.order("kill", peer)
     scene.say(f"the agent of {peer} is killed")
     limit_s = scene.patience_s + scene.fence_s + AGENT_BACK_S
 
     def ended() -> bool:
-        there = watch.there
-        back = there is not None and there["incarnation"] != incarnation
-        return fences(scene, since_ns) > 0 or (back and scene.peer_is_back())
+        return fences(scene, since_ns) > 0 or scene.peer_is_back()
 
     await watch.until(ended, limit_s, f"the agent of {peer} is back, or was shot")
     if fences(scene, since_ns):

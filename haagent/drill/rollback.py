@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
@@ -12,6 +14,9 @@ from haagent.drill.watch import DeviatedError
 from haagent.errors import EdgeError
 
 SETTLE_S = 60.0
+LIFT_S = 30.0
+"""For an agent that was killed to be started again, or one that is frozen to go on."""
+LIFT_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,12 @@ async def roll_back(scene: Scene) -> list[Step]:
         steps.append(await _tried("lift", f"faults on {peer}", lifted, command))
         limit_s = SETTLE_S
     what = f"{peer} is there, and either node could take over"
-    command = f"haagent status; haagent status on {peer}"
+    command = f"haagent status; ssh {peer} haagent status"
     back = watch.until(scene.peer_is_back, limit_s, what)
     steps.append(await _tried("return", what, back, command))
+    await watch.look()  # A hand-over that was under way has ended since.
     for group, role in scene.began.items():
-        if roles(watch.here).get(group) != role:
+        if roles(watch.here).get(group) != role or not _at_rest(scene, group):
             text = f"{group} is {role} on {me} again"
             command = f"haagent switchover {group}"
             steps.append(await _tried("roles", text, _move(scene, group, role), command))
@@ -63,10 +69,20 @@ async def _tried(name: str, text: str, work: Awaitable[None], command: str) -> S
 
 
 async def _lift(scene: Scene, node: str) -> None:
-    if node == scene.pair.me:
-        await scene.watch.mend()
-    else:
-        await scene.pair.order("lift", node)
+    """Asked again for a while: an agent that is dead or frozen carries nothing once it is back."""
+    end_s = time.monotonic() + LIFT_S
+    while True:
+        try:
+            if node == scene.pair.me:
+                await scene.watch.mend()
+            else:
+                await scene.pair.order("lift", node)
+        except EdgeError:
+            if time.monotonic() > end_s:
+                raise
+            await asyncio.sleep(LIFT_EVERY_S)
+        else:
+            return
 
 
 async def _give(scene: Scene) -> None:
@@ -80,13 +96,17 @@ async def _move(scene: Scene, group: str, role: str) -> None:
     """Hand a group back, as soon as it is somewhere and its node takes it again."""
     watch = scene.watch
 
-    def at_rest() -> bool:
-        here = roles(watch.here).get(group) == "active"
-        there = roles(watch.here, "peer_role").get(group) == "active"
-        return scene.peer_is_back() and here != there
+    def ready() -> bool:
+        return scene.peer_is_back() and _at_rest(scene, group)
 
-    await watch.until(at_rest, SETTLE_S, f"{group} is active on one node, either could take over")
+    await watch.until(ready, SETTLE_S, f"{group} is active on one node, either could take over")
     if roles(watch.here).get(group) != role:
         scene.say(f"hand {group} back")
         await scene.pair.ask({"verb": "switchover", "group": group}, ORDER_S)
     await watch.until(lambda: roles(watch.here).get(group) == role, ORDER_S, "it is back")
+
+
+def _at_rest(scene: Scene, group: str) -> bool:
+    """It is active on exactly one node, as this one sees it."""
+    here = roles(scene.watch.here).get(group) == "active"
+    return here != (roles(scene.watch.here, "peer_role").get(group) == "active")

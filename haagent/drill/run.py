@@ -105,13 +105,16 @@ class Drill:
             "expects": kind.plan.expects,
             "configuration_hash": pair.configuration_hash.hex(),
         }
-        items = await self._checklist(both, archive)
-        refused = preconditions.refused(items, self.wish.despite)
+        refused, unconfirmed = await self._refused(both, archive), False
+        if not refused and self.wish.power:
+            unconfirmed = not self.confirm(both.peer)
+            if not unconfirmed:  # Whoever was asked may have taken an hour over it.
+                refused = await self._refused(both, archive)
         if refused:
             # A check that finds something has done its work; any other drill did not begin.
             verdict = Verdict.FAILED if kind is Kind.CHECK else Verdict.SKIPPED
             self._end(verdict, "; ".join(f"{item.code}: {item.text}" for item in refused))
-        elif self.wish.power and not self.confirm(both.peer):
+        elif unconfirmed:
             self._end(Verdict.SKIPPED, "not confirmed: nothing was done")
         else:
             await self._carry_out(both, timeline)
@@ -122,18 +125,20 @@ class Drill:
     def _end(self, verdict: Verdict, reason: str) -> None:
         self._record |= {"verdict": verdict.value, "reason": reason, "deviations": [reason]}
 
-    async def _checklist(self, both: Pair, archive: Archive) -> list[Item]:
+    async def _refused(self, both: Pair, archive: Archive) -> list[Item]:
+        """The checklist, and what of it keeps the drill from beginning."""
         here, there = await both.status(both.me), await both.status(both.peer)
         now = datetime.now().astimezone()
         entries = archive.entries()
         witnesses = {node: await both.witnesses(node) for node in (both.me, both.peer)}
         found = Found(self.configuration, self.wish.kind, here, there, entries, now, witnesses)
         items = preconditions.checklist(found)
-        for item in items:
+        refused = preconditions.refused(items, self.wish.despite)
+        for item in refused if "preconditions" in self._record else items:
             self.say(item.line)
         self._record["preconditions"] = preconditions.data(items)
         self._record["versions"] = {name: status["version"] for name, status in found.both()}
-        return items
+        return refused
 
     async def _carry_out(self, both: Pair, timeline: Timeline) -> None:
         """With eyes open; all of them are closed again."""
@@ -152,7 +157,7 @@ class Drill:
             stack.push_async_callback(writes.close)
             kind, chaos = self.wish.kind, self.wish.chaos
             scene = Scene(kind, self.configuration, both, power, timeline, watch, writes, chaos)
-            _listen_to_signals(watch)
+            hear(watch)
             stack.push_async_callback(clients.close)
             stack.push_async_callback(holders.close)
             try:
@@ -162,7 +167,8 @@ class Drill:
                     await both.order("begin", node, id=self._record["id"])
                 await writes.start()
             except EdgeError as error:
-                self._end(Verdict.ABORTED, f"not begun: {error}")
+                # Ctrl-C is for whatever is started here as well, which then fails for it.
+                self._end(Verdict.ABORTED, f"not begun: {watch.stopped or error}")
                 return
             watch.start(self._record["id"])
             stack.push_async_callback(watch.close)
@@ -180,8 +186,16 @@ class Drill:
                 await both.order("end", node, id=self._record["id"])
 
 
-def _listen_to_signals(watch: Watch) -> None:
-    """From now on they stop the drill, which still puts everything back."""
+def hear(watch: Watch) -> None:
+    """From now on signals, and bugs of ours, stop the drill, which still puts everything back."""
     loop = asyncio.get_running_loop()
     for number, (code, text) in SIGNALS.items():
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # Begun with nohup: it is to outlive its terminal.
         loop.add_signal_handler(number, watch.stop, code, text)
+
+    def died(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        watch.stop("bug", f"a bug in the drill: {context.get('exception')!r}")
+
+    loop.set_exception_handler(died)

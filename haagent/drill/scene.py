@@ -34,6 +34,8 @@ class Scene:
     """This node's roles at the beginning, by group."""
     cut: bool = False
     """The peer's power was cut by us, or by its peer's agent because of us."""
+    killed: int | None = None
+    """Incarnation of the peer's agent that was told to die: it may still live for a moment."""
     took_over: bool = False
     """The groups came to this node because the peer was shot."""
     times: list[dict[str, Any]] = field(default_factory=list)
@@ -77,6 +79,8 @@ class Scene:
         """Both agents are there, and each could take over from the other."""
         here, there = self.watch.here, self.watch.there
         if here is None or there is None or here["peer_state"]["phase"] != "alive":
+            return False
+        if there["incarnation"] == self.killed:
             return False
         return may_take_over(here) and may_take_over(there)
 

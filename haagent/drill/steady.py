@@ -6,10 +6,12 @@ It is looked for before a fault, and again after everything was undone.
 
 from __future__ import annotations
 
+import time
+
 from haagent.drill.kinds import Kind
 from haagent.drill.pair import roles
 from haagent.drill.scene import Scene
-from haagent.drill.watch import DeviatedError
+from haagent.drill.watch import BY_A_PERSON, DeviatedError
 
 STEADY_S = 2.0
 """How long the clients are served without a fault, before and after."""
@@ -19,11 +21,11 @@ SERVED_S = 10.0
 
 async def before(scene: Scene) -> None:
     """The clients are served, and what is now is how it should be."""
-    watch = scene.watch
+    watch, since_ns = scene.watch, time.monotonic_ns()
     watch.still = False
 
     def seen() -> bool:
-        return watch.here is not None and watch.there is not None and _served(scene)
+        return watch.here is not None and watch.there is not None and _served(scene, since_ns)
 
     await watch.until(seen, SERVED_S, "both agents answer, every client is served")
     watch.settle()
@@ -40,15 +42,23 @@ def at_rest(scene: Scene) -> None:
 
 
 async def after(scene: Scene) -> None:
-    """The same again, with the roles of the beginning."""
-    watch = scene.watch
+    """The same again, with the roles of the beginning.
+
+    Raises:
+        DeviatedError: It is not as it began.
+    """
+    watch, since_ns = scene.watch, time.monotonic_ns()
     watch.committed = True  # There is nothing left that could be stopped.
-    await watch.until(lambda: _served(scene), SERVED_S, "every client is served")
+    await watch.until(lambda: _served(scene, since_ns), SERVED_S, "every client is served")
     what = "every group is where it was, and nothing is wrong that was not"
     await watch.until(lambda: scene.as_it_began() and watch.calm(), SERVED_S, what)
     watch.settle()  # Chaos has settled elsewhere meanwhile.
     at_rest(scene)
+    reason = watch.forget()
     await watch.quiet(STEADY_S)
+    seen, watch.stopped = watch.stopped, reason or watch.stopped
+    if reason is not None and seen is not None and seen.code not in BY_A_PERSON:
+        raise DeviatedError(str(seen))
 
 
 def within_budgets(scene: Scene, since_ns: int) -> None:
@@ -75,7 +85,7 @@ def gap_budget_s(scene: Scene) -> float:
     return settings.switchover_budget_s if scene.kind is Kind.SWITCHOVER else settings.gap_budget_s
 
 
-def _served(scene: Scene) -> bool:
+def _served(scene: Scene, since_ns: int) -> bool:
     clients = scene.watch.clients.of.values()
-    answered = all(client.answers and client.unanswered_s() < 1 for client in clients)
+    answered = all(client.answers and client.last_ns > since_ns for client in clients)
     return answered and scene.writes.taken()

@@ -22,9 +22,13 @@ SESSION_EVERY_S = 2.0
 """A third of the time after which the agents take a drill that says nothing for dead."""
 LEASE_S = 3.0
 """Of a silence that is renewed all the time."""
+BY_A_PERSON = {"interrupted", "terminal_lost"}
+"""What stops a drill without speaking against the pair."""
 DATA_CODES = {"data_too_old"}
-PASSING = {"late", "peer_late"}
-"""An agent that was late for a moment: told, and no fault of the pair's."""
+PASSING = ("late", "peer_late", "drill_due_")
+"""Begins of codes: an agent late for a moment, a day that has come. No faults of the pair's."""
+AGENT_GONE = "agent_gone"
+"""No alarm of the pair's: nobody on this node is there to raise one."""
 
 
 class StoppedError(Exception):
@@ -114,6 +118,11 @@ class Watch:
         self._known = codes(self.here) | codes(self.there)
         self._roles = roles(self.here)
 
+    def forget(self) -> StoppedError | None:
+        """Return why the drill was stopped, and judge anew from here."""
+        reason, self.stopped, self._holders.twice = self.stopped, None, ""
+        return reason
+
     def stop(self, code: str, text: str) -> None:
         """Have the drill stopped; only the first reason counts."""
         if self.stopped is None:
@@ -167,6 +176,8 @@ class Watch:
             if client.unanswered_s() > self.gap_budget_s:
                 text = f"nobody answered the client of {name} for {self.gap_budget_s:g} s"
                 self.stop("client_gap", text)
+        if self.here is None and not self.allowed(AGENT_GONE):
+            self.stop("second_fault", f"a second fault: the agent of {self._pair.me} is gone")
         if self._new() & DATA_CODES:
             self.stop("data_too_old", "the standby's data is further behind than max_lag allows")
         new = sorted(code for code in self._new() - DATA_CODES if not self.allowed(code))
@@ -179,24 +190,29 @@ class Watch:
 
     def _new(self) -> set[str]:
         """Codes of what was not there at the beginning."""
-        return (codes(self.here) | codes(self.there)) - PASSING - (self._known or set())
+        said = {c for c in codes(self.here) | codes(self.there) if not c.startswith(PASSING)}
+        return said - (self._known or set())
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(die_of_bugs)
         self._tasks.append(task)
 
+    async def look(self) -> None:
+        """See what this node's agent says now, not a moment ago."""
+        self.here = await self._pair.status(self._pair.me)
+        self.here_ns = time.monotonic_ns()
+        self._tell(self._pair.me, self.here)
+        if self.here is not None:
+            peer = self.here["peer_state"]
+            self.silent_s_max = max(self.silent_s_max, peer["silent_ms"] / 1000)
+            if peer["phase"] != "alive":
+                self._timeline.state(self._pair.peer, peer["phase"])
+        self._moved.set()
+
     async def _look_here(self) -> None:
         while True:
-            self.here = await self._pair.status(self._pair.me)
-            self.here_ns = time.monotonic_ns()
-            self._tell(self._pair.me, self.here)
-            if self.here is not None:
-                peer = self.here["peer_state"]
-                self.silent_s_max = max(self.silent_s_max, peer["silent_ms"] / 1000)
-                if peer["phase"] != "alive":
-                    self._timeline.state(self._pair.peer, peer["phase"])
-            self._moved.set()
+            await self.look()
             await asyncio.sleep(LOOK_HERE_S)
 
     async def _look_there(self) -> None:

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.usefixtures("fit_pair")
 MILD = [
     ("agent-freeze", "is frozen for", "agent"),
     ("agent-freeze", "is frozen for", "both"),
-    ("ring-loss", "link ring is silenced", "agent"),
     ("ring-loss", "link ring is silenced", "both"),
     ("partition", "all heartbeat links are silenced", "drill"),
     ("partition", "all heartbeat links are silenced", "both"),
@@ -34,21 +33,25 @@ GRAVE = [
     ("fence-active", ": suspect", "both"),
 ]
 """Steps at which the peer's power is at stake."""
+EVERY_MILD = [
+    ("switchover", "hand web over"),
+    ("agent-kill", "is killed"),
+    ("agent-freeze", "is frozen for"),
+    ("ring-loss", "link ring is silenced"),
+    ("partition", "all heartbeat links are silenced"),
+]
+EVERY_GRAVE = [
+    ("fence-standby", "cutting the power of"),
+    ("crash-active", "crashes (freeze)"),
+    ("partition", ": fencing"),
+    ("fence-active", "cutting the power of"),
+    ("fence-active", ": suspect"),
+    ("fence-active", "--- rollback"),
+]
 if os.environ.get("DEATHS") == "all":  # make drill-deaths
-    MILD += [
-        ("switchover", "hand web over", "both"),
-        ("agent-kill", "is killed", "both"),
-        ("agent-freeze", "is frozen for", "drill"),
-        ("ring-loss", "link ring is silenced", "drill"),
-    ]
-    GRAVE += [
-        ("fence-standby", "cutting the power of", "drill"),
-        ("fence-standby", "cutting the power of", "both"),
-        ("crash-active", "crashes (freeze)", "drill"),
-        ("partition", ": fencing", "both"),
-        ("fence-active", "cutting the power of", "drill"),
-        ("fence-active", "--- rollback", "both"),
-    ]
+    VICTIMS = ("drill", "agent", "both")
+    MILD = [(*step, victim) for step in EVERY_MILD for victim in VICTIMS]
+    GRAVE = [(*step, victim) for step in EVERY_GRAVE for victim in VICTIMS]
 
 
 def killed(lab: Lab, roles: Roles, kind: str, step: str, victim: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -86,12 +87,24 @@ def _number(machine: Machine) -> int:
     return int(machine.address.rpartition(".")[2]) - 10
 
 
-def test_not_confirmed_is_not_begun(lab: Lab, roles: Roles) -> None:
-    """Without a terminal to type the node's name at, and without --yes, no power is touched."""
-    _active, standby = roles
+@pytest.mark.parametrize("answer", ["another name", "Ctrl-C", "too late"])
+def test_not_confirmed_is_not_begun(lab: Lab, roles: Roles, answer: str) -> None:
+    """Only the node's name, typed while all of the checklist holds, lets it touch any power."""
+    active, standby = roles
     since_ns = time.monotonic_ns()
     with RunningDrill(lab, standby, "fence-active") as drill:
         drill.wait_said("is cut, or may be")
-        record = drill.typed("beta-not-it")
+        if answer == "too late":
+            Agent(active).ask("maintenance", on=True)
+            Agent(standby).wait(lambda s: s["maintenance"], READY_LIMIT_S, "maintenance")
+            record = drill.typed(active.name)
+            Agent(active).ask("maintenance", on=False)
+        elif answer == "Ctrl-C":
+            drill.signal(signal.SIGINT)
+            record = drill.record()
+        else:
+            record = drill.typed("beta-not-it")
+    why = "orders: maintenance is on" if answer == "too late" else "not confirmed"
     assert (record["verdict"], record["exit"]) == ("skipped", 2)
+    assert record["reason"].startswith(why)
     assert orders(lab, since_ns) == []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from hil.agent import Agent
-from hil.drills import RESTARTED, RunningDrill, faultless
+from hil.agent import Agent, Status
+from hil.drills import RESTARTED, RunningDrill, faultless, running
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.namespaces import ip, nft
@@ -27,15 +28,15 @@ DEAF = (
 
 
 @contextmanager
-def stopped(lab: Lab, machine: Machine, reason: str) -> Iterator[RunningDrill]:
-    """A drill in the act of silencing a link, which is then to be stopped for a reason."""
+def stopped(lab: Lab, machine: Machine, *reasons: str) -> Iterator[RunningDrill]:
+    """A drill in the act of silencing a link, which is then to be stopped for one of reasons."""
     since_ns = time.monotonic_ns()
     with RunningDrill(lab, machine, "ring-loss") as drill:
         drill.wait_said("link lan is silenced")
         yield drill
         record = drill.record()
     assert (record["verdict"], record["exit"]) == ("aborted", 4), record["reason"]
-    assert reason in record["reason"], record["reason"]
+    assert any(reason in record["reason"] for reason in reasons), record["reason"]
     assert all(step["ok"] for step in record["rollback"]), record["rollback"]
     assert orders(lab, since_ns) == []
     faultless(lab)
@@ -44,16 +45,43 @@ def stopped(lab: Lab, machine: Machine, reason: str) -> Iterator[RunningDrill]:
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (signal.SIGINT, "interrupted"),
         (signal.SIGTERM, "told to end"),
         (signal.SIGHUP, "terminal is gone"),
     ],
 )
 def test_told_to_stop(lab: Lab, roles: Roles, number: signal.Signals, reason: str) -> None:
-    """Ctrl-C, a kill, a terminal that is closed: the fault is lifted, the drill says so."""
+    """A kill, a terminal that is closed: the fault is lifted, the drill says so."""
     _active, standby = roles
     with stopped(lab, standby, reason) as drill:
         drill.signal(number)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [("switchover", "hand web over"), ("agent-kill", "is killed")]
+)
+def test_called_off_under_way(lab: Lab, roles: Roles, kind: str, step: str) -> None:
+    """What was ordered a moment before Ctrl-C is waited for and undone, not overlooked."""
+    active, standby = roles
+    incarnation, since_ns = _status(active)["incarnation"], time.monotonic_ns()
+    with RunningDrill(lab, standby, kind, "--yes") as drill:
+        drill.wait_said("--- before")
+        pid = running(standby, "drill")
+        drill.wait_said(step)
+        os.kill(pid, signal.SIGINT)
+        record = drill.record()
+    assert (record["verdict"], record["reason"]) == ("aborted", "interrupted")
+    assert record["deviations"] == ["interrupted"]
+    assert all(step["ok"] for step in record["rollback"]), record["rollback"]
+    for machine, role in ((active, "active"), (standby, "standby")):
+        assert _status(machine)["groups"][0]["role"] == role
+    assert (_status(active)["incarnation"] != incarnation) == (kind == "agent-kill")
+    assert orders(lab, since_ns) == []
+
+
+def _status(machine: Machine) -> Status:
+    status = Agent(machine).status()
+    assert status is not None, f"the agent of {machine.name} does not answer"
+    return status
 
 
 def test_partition_is_called_off_before_the_shot(lab: Lab, roles: Roles) -> None:
@@ -102,9 +130,10 @@ def test_two_holders(lab: Lab, roles: Roles) -> None:
     """Somebody else answers for the address."""
     _active, standby = roles
     stranger = lab.attach("stranger", (Port("lan", "eth0", "02:00:00:00:0d:01"),))
-    with stopped(lab, standby, f"{VIP} is held by 02:00:00:00"):
+    with stopped(lab, standby, f"{VIP} is held by 02:00:00:00") as drill:
         ip(stranger, [f"addr add {VIP}/32 dev eth0"])
-    ip(stranger, [f"addr del {VIP}/32 dev eth0"])
+        drill.wait_said("STOP: ")
+        ip(stranger, [f"addr del {VIP}/32 dev eth0"])
 
 
 def test_second_fault(lab: Lab, roles: Roles) -> None:
@@ -120,7 +149,14 @@ def test_second_fault(lab: Lab, roles: Roles) -> None:
 
 
 def test_role_changed(lab: Lab, roles: Roles) -> None:
-    """A group moves where none may."""
+    """A group moves where none may; in the middle of that it is active nowhere."""
     _active, standby = roles
-    with stopped(lab, standby, "a role changed that was to stay"):
+    with stopped(lab, standby, "a role changed that was to stay", "fault: inactive_web"):
         Agent(standby).ask("switchover")
+
+
+def test_own_agent_dies(lab: Lab, roles: Roles) -> None:
+    """The agent through which the drill sees the pair: it is waited for, and all is undone."""
+    _active, standby = roles
+    with stopped(lab, standby, f"the agent of {standby.name} is gone"):
+        os.kill(running(standby, "run"), signal.SIGKILL)
