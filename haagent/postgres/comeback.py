@@ -105,9 +105,20 @@ class ComeBack:
 
     async def _bring_back(self) -> None:
         primary = await self._primary()
-        if not await self._unusable() and await self._rewind(primary):
-            return
+        if not await self._unusable():
+            await self._not_newer(primary)
+            if await self._rewind(primary):
+                return
         await self._rebuild(primary)
+
+    async def _not_newer(self, primary: Standing) -> None:
+        """Refuse where this node's data are the newest, whatever keeps its server from running."""
+        assert primary.position is not None
+        own = (await self._server.control()).position
+        if own > primary.position:
+            text = f"its data ({own}) are newer than the primary's ({primary.position})"
+            remedy = "`haagent postgres setup --overwrite` gives them up"
+            raise ResourceError(f"{text}: left alone; {remedy}")
 
     async def _primary(self) -> Standing:
         """The peer, which must be primary now."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from haagent.postgres.layout import PostgresSettings
+from haagent.postgres.position import Position, log_position
 from haagent.resources import ResourceError
 from haagent.resources.process import Finished, Program, Programs
 
@@ -34,6 +35,12 @@ IMMEDIATE_S = 5.0
 CLEAN = frozenset({"shut down", "shut down in recovery"})
 """States from which the log need not be replayed. Source: pg_controldata."""
 
+_PLACES = (
+    ("Latest checkpoint location", "Latest checkpoint's TimeLineID"),
+    ("Minimum recovery ending location", "Min recovery ending loc's timeline"),
+)
+"""The second is 0/0 where there is none. Source: pg_controldata.c of PostgreSQL 13 to 17."""
+
 Some = TypeVar("Some")
 
 
@@ -44,6 +51,8 @@ class Control:
     state: str
     system: str
     """The identifier that a server shares with its copies alone."""
+    position: Position
+    """It has all of its history up to there, and perhaps more."""
 
 
 class Server:
@@ -121,9 +130,15 @@ class Server:
         fields = {name.strip(): value.strip() for name, _, value in lines}
         if done.status != 0 or "Database cluster state" not in fields:
             raise ResourceError(f"{self._layout.data} holds no usable server: {done}")
-        return Control(
-            fields["Database cluster state"], fields.get("Database system identifier", "")
-        )
+        try:
+            places = [
+                Position(int(fields[timeline]), log_position(fields[place]))
+                for place, timeline in _PLACES
+            ]
+        except (KeyError, ValueError) as error:
+            raise ResourceError(f"{self._layout.data}: pg_controldata tells no {error}") from error
+        state, system = fields["Database cluster state"], fields.get("Database system identifier")
+        return Control(state, system or "", max(places))
 
     async def recover(self, limit_s: float) -> None:
         """Replay what a crash left in the log, without taking connections.

@@ -18,7 +18,9 @@ from typing import TypeVar
 import pytest
 
 from haagent.postgres import asking, preparing
-from haagent.postgres.follow import identity, local_conninfo
+from haagent.postgres.asking import Role
+from haagent.postgres.comeback import ComeBack
+from haagent.postgres.follow import identity, local_conninfo, peer_conninfo
 from haagent.postgres.inspection import Objection, objections
 from haagent.postgres.layout import Layout, PostgresSettings
 from haagent.postgres.server import Server
@@ -151,6 +153,44 @@ def test_one_server_becomes_a_pair(two: Two) -> None:
     asyncio.run(streams())
     with pytest.raises(ResourceError, match="--overwrite gives it up"):
         asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
+
+
+def test_newest_data_are_left_alone(two: Two) -> None:
+    """A primary that was put back to older data is no reason to overwrite what this node has."""
+    asyncio.run(every(preparing.prepare(two.existing)))
+    assert two.existing.passfile is not None
+    assert two.missing.passfile is not None
+    shutil.copy2(two.existing.passfile, two.missing.passfile)
+    shutil.chown(two.missing.passfile, "postgres", "postgres")
+    asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
+
+    async def written_on_a_later_timeline() -> None:
+        sql = Sql(local_conninfo(two.missing), identity(two.missing))
+        await Server(two.missing).start(LIMIT_S)
+        await asking.promote(sql, LIMIT_S)
+        async with asyncio.timeout(LIMIT_S):
+            while (await asking.standing(sql, LIMIT_S)).role is not Role.PRIMARY:  # noqa: ASYNC110  # it says nothing by itself
+                await asyncio.sleep(0.1)
+        await asking.write(sql, LIMIT_S)
+        sql.close()
+
+    async def come_back() -> str:
+        server = Server(two.missing)
+        await server.stop(LIMIT_S)
+        peer = Sql(f"{peer_conninfo(two.missing)} dbname=postgres", identity(two.missing))
+        back = ComeBack(
+            replace(two.missing, rebuild="auto"), server, peer, lambda: asyncio.sleep(0)
+        )
+        back.begin()
+        async with asyncio.timeout(LIMIT_S):
+            while back.works:  # noqa: ASYNC110  # it says nothing by itself
+                await asyncio.sleep(0.1)
+        peer.close()
+        return back.failure
+
+    asyncio.run(written_on_a_later_timeline())
+    assert "newer than the primary's" in asyncio.run(come_back())
+    assert asyncio.run(Server(two.missing).control()).position.timeline == 2
 
 
 def test_what_speaks_against_a_server(two: Two) -> None:
