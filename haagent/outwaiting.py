@@ -44,6 +44,11 @@ class Outwaiting:
         """The peer has promised to be reset."""
         return self._allowed and self.peer_unfed_s > 0
 
+    @property
+    def takes_s(self) -> float:
+        """How long it takes to prove the peer gone this way; 0 where it is not possible."""
+        return outwait_ns(self.peer_unfed_s) / 1e9 if self.possible else 0.0
+
     async def gone(self) -> int | None:
         """Wait for the peer's end.
 

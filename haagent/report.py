@@ -64,6 +64,7 @@ class Report:
                 self.edges.services.readings,
                 self.onlookers.homecoming.told,
                 self.watchdog.trouble,
+                self.edges.outwaiting.takes_s,
                 self.onlookers.counts.loss.tallies,
                 self.onlookers.box.trouble,
                 self.refused(),

@@ -24,8 +24,7 @@ from haagent.lateness import lateness
 from haagent.links.linkset import LinkState as PathState
 from haagent.links.loss import Tally
 from haagent.resources import Condition, Reading
-from haagent.witness import WitnessState
-from haagent.witness.majority import bars
+from haagent.witness import WitnessState, majority
 
 PAIR_REASONS = {Reason.MAINTENANCE, Reason.CONFIGURATION_DIFFERS, Reason.STOPPING}
 """Reasons that bind both nodes alike."""
@@ -49,6 +48,8 @@ class Sources:
     """By group: what became of it while this node was down."""
     unguarded: str = ""
     """Why no watchdog guards this machine."""
+    outwait_s: float = 0.0
+    """How long a fence waits for the peer's own watchdog where no device does; 0: it has none."""
     tallies: Sequence[Tally] = ()
     """By link: frames that came and that did not."""
     unrecorded: str = ""
@@ -130,15 +131,16 @@ def takeover_reasons(sources: Sources) -> Reasons:
     if not peer_hears_us(state):
         reasons.append(_reason(Reason.PEER_DOES_NOT_HEAR_US))
     for group in state.groups:
-        reasons += _group_reasons(state, group)
+        reasons += _group_reasons(sources, group)
     if not all(isinstance(group.phase, HOLDING) for group in state.groups) and (
-        bars(sources.witnesses)
+        majority.bars(sources.witnesses)
     ):
         reasons.append(_reason(Reason.WITNESS_UNREACHABLE))
     return _unique(reasons)
 
 
-def _group_reasons(state: State, group: Group) -> Reasons:
+def _group_reasons(sources: Sources, group: Group) -> Reasons:
+    state = sources.state
     assert state.view is not None
     name = group.settings.name
     if role(group.phase) is Role.ASSESSING:
@@ -157,7 +159,7 @@ def _group_reasons(state: State, group: Group) -> Reasons:
     own = not_promotable(state, group)
     if own is not None:
         reasons.append({"code": own.code, "text": f"{name}: {own.text}"})
-    if state.fence_ready is not True:
+    if state.fence_ready is not True and not sources.outwait_s:
         text = state.fence_detail or "not checked yet"
         reasons.append({"code": Reason.FENCE_NOT_READY.code, "text": f"cannot fence: {text}"})
     return reasons
@@ -338,12 +340,11 @@ def _alarms(sources: Sources, links: Sequence[Mapping[str, Any]]) -> Reasons:
     if sources.refused:
         text = "the configuration file was refused, this agent goes by the one before: "
         alarms.append({"code": "reload_refused", "text": text + sources.refused})
-    for witness in sources.witnesses:
-        if witness.word != "yes":
-            effect = "; it is left out of the count" if witness.ignored else ""
-            text = f"witness {witness.name}: {witness.detail}{effect}"
-            alarms.append({"code": f"witness_{witness.name}", "text": text})
+    alarms += majority.alarms(sources.witnesses)
     alarms += sources.unpractised
+    if sources.outwait_s and state.fence_ready is not True:
+        text = f"no fence level is ready: a takeover waits {sources.outwait_s:.0f} s for the peer's"
+        alarms.append({"code": "fence_by_watchdog", "text": f"{text} own watchdog to reset it"})
     if sources.unguarded:
         text = f"no watchdog guards this node: {sources.unguarded}"
         alarms.append({"code": "watchdog", "text": text})

@@ -76,3 +76,14 @@ def bars(witnesses: Sequence[WitnessState]) -> bool:
     return is_barred(
         [Ballot(Word(one.word or Word.SILENT), one.chooses, one.ignored) for one in witnesses]
     )
+
+
+def alarms(witnesses: Sequence[WitnessState]) -> list[dict[str, str]]:
+    """Each witness that would not agree to a takeover, as an alarm."""
+    found = []
+    for witness in witnesses:
+        if witness.word != "yes":
+            effect = "; it is left out of the count" if witness.ignored else ""
+            text = f"witness {witness.name}: {witness.detail}{effect}"
+            found.append({"code": f"witness_{witness.name}", "text": text})
+    return found

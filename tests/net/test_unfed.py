@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hil.agent import Agent
 from hil.dog import Dogs
 from hil.lab import Lab
 from hil.pair import Options
@@ -45,6 +46,10 @@ def test_the_active_is_reset_and_only_then_replaced(
         pair.power_on()
         active, standby = ready(pair)
         pair.bmcs[active.name].kill()
+        said = Agent(standby).wait(
+            lambda s: "fence_by_watchdog" in {one["code"] for one in s["alarms"]}, LIMIT_S, "told"
+        )
+        assert said["takeover"]["possible"], said["takeover"]
         pair.network.lose_tcp(active.name, "lan", 2379)
         fault_ns = time.monotonic_ns()
         for name in pair.machines:

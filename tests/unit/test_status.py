@@ -42,6 +42,16 @@ def test_a_dead_fence_device_on_the_standby_is_critical() -> None:
     assert data["condition"] == "critical"
 
 
+def test_a_watchdog_as_the_last_level_makes_dead_fence_devices_degraded() -> None:
+    """S2 e: a takeover would work, only later: `status` says so, with the time that it takes."""
+    data = status(settled(standby()), device=DEAD, outwait_s=35.0)
+    assert data["takeover"] == {"possible": True, "reasons": []}
+    assert data["condition"] == "degraded"
+    (text,) = [one["text"] for one in data["alarms"] if one["code"] == "fence_by_watchdog"]
+    assert "waits 35 s" in text
+    assert status(settled(standby()), outwait_s=35.0)["condition"] == "fine"
+
+
 def test_a_dead_fence_device_on_the_active_is_degraded() -> None:
     """The active need not shoot: the pair still works, and somebody should look."""
     data = status(settled(active()), device=DEAD)
