@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb check coverage database-proof drill-deaths clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb deb-try check coverage database-proof drill-deaths clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +49,10 @@ recordings: packages .venv/ready ## real pairs play what tests/recordings replay
 
 deb: packages .venv/ready ## the Debian package, in dist/ (ARCH=arm64, VERSION=n)
 	@$(PYTHON) packaging/build_deb.py dist
+
+deb-try: packages .venv/ready ## the package on another Debian: RELEASE=trixie, ARCH=arm64 under QEMU; minutes (root)
+	@packaging/prepare try
+	@$(PYTHON) -m hil.try_deb $(or $(RELEASE),trixie) $(or $(ARCH),$(shell dpkg --print-architecture))
 
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
 	$(PYTHON) -m pytest -m "not net and not sim and not deb"

@@ -55,7 +55,7 @@ def program() -> Command:
     return Command(
         "haagent",
         inspect.cleandoc(group.help or ""),
-        (),
+        tuple(_parameter(one, None) for one in group.params),
         tuple(_command(name, one) for name, one in commands if not one.hidden),
     )
 

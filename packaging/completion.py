@@ -68,7 +68,8 @@ def _bash(program: Command) -> str:
         words = [option for one in command.parameters for option in one.options]
         words += [choice for one in command.parameters for choice in one.choices]
         cases += f'        {command.name}) words="{" ".join((*words, "--help"))}" ;;\n'
-    names = " ".join(command.name for command in program.commands)
+    own = (option for one in program.parameters for option in one.options)
+    names = " ".join((*(command.name for command in program.commands), *own))
     return BASH.format(name=program.name, commands=names, files=files, cases=cases)
 
 
@@ -105,6 +106,9 @@ def _fish(program: Command) -> str:
     name = program.name
     lines = [f"# fish completion of {name}; made from the command line itself"]
     lines.append(f"complete -c {name} -f")
+    for one in program.parameters:
+        parts = _fish_parts(one)
+        lines += [f"complete -c {name} -n __fish_use_subcommand {part}" for part in parts]
     for command in program.commands:
         words = f"-a {command.name} -d {_quoted(command.summary)}"
         lines.append(f"complete -c {name} -n __fish_use_subcommand {words}")

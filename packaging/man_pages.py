@@ -34,6 +34,8 @@ def _overview(program: Command) -> str:
     for one in program.commands:
         name = f"{program.name}\\-{_escaped(one.name)}"
         parts.append(f".TP\n.BR {name} (1)\n{_escaped(one.summary)}.\n")
+    parts.append(".SH OPTIONS\n")
+    parts += [f".TP\n{_option(one)}{_meaning(one)}" for one in program.parameters]
     parts.append(".SH FILES\n")
     parts += [f".TP\n.I {_escaped(path)}\n{_escaped(text)}\n" for path, text in FILES]
     parts.append(".SH SEE ALSO\n.BR fence_haagent (8),\n.BR systemctl (1)\n")

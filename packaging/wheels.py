@@ -24,6 +24,8 @@ MINORS = (11, 12, 13, 14)
 """Debian 12, Ubuntu 24.04, Debian 13, and the one after: of Python 3."""
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 """Debian's names to those in the tags of wheels."""
+ELF_MACHINES = {"amd64": 62, "arm64": 183}
+"""Source: elf.h, EM_X86_64 and EM_AARCH64."""
 GLIBC_MINOR_MAX = 35
 """Of the oldest system that we install on. Source: Ubuntu 22.04, libc6 2.35."""
 PIPS_AT_ONCE = 2
@@ -55,7 +57,8 @@ def fill(environment: Path, architecture: str, project: Path, constraints: Path)
         What lies in it, in the order of names.
 
     Raises:
-        BuildError: there is no wheel for one of the Pythons, or something is missing.
+        BuildError: there is no wheel for one of the Pythons, something is missing, or a library
+            is for another machine.
     """
     shared = environment / "lib/python3/site-packages"
     trees = {minor: environment / f"lib/python3.{minor}/site-packages" for minor in MINORS}
@@ -72,6 +75,7 @@ def fill(environment: Path, architecture: str, project: Path, constraints: Path)
         # Read by site.py; a path that is not absolute begins at the file's own folder.
         (tree / "shared.pth").write_text("../../python3/site-packages\n", encoding="utf-8")
         _judge([shared, tree], minor)
+    judge_machine(environment, architecture)
     everything = metadata.distributions(path=[str(shared), str(trees[MINORS[0]])])
     carried = [Carried(one.name, one.version, _licence(one)) for one in everything]
     return sorted(carried, key=lambda one: one.name.lower())
@@ -165,6 +169,19 @@ def _judge(trees: list[Path], minor: int) -> None:
             found = there.get(canonicalize_name(wanted.name))
             if found is None or not wanted.specifier.contains(found.version, prereleases=True):
                 raise BuildError(f"Python 3.{minor}: {one.name} wants {line}, and it is not there")
+
+
+def judge_machine(environment: Path, architecture: str) -> None:
+    """Every compiled library in it is for that architecture, whatever the name of its wheel said.
+
+    Raises:
+        BuildError: names the first that is not.
+    """
+    for path in environment.rglob("*.so*"):
+        with path.open("rb") as file:
+            header = file.read(20)
+        if header[:4] != b"\x7fELF" or header[18] != ELF_MACHINES[architecture]:
+            raise BuildError(f"{path}: not for {architecture}")
 
 
 def _licence(one: metadata.Distribution) -> str:

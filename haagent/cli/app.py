@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from haagent import __version__
 from haagent.cli import asking, client, fence, install, orders
 from haagent.cli.doctor import doctor
 from haagent.cli.drill import drill
@@ -34,12 +35,31 @@ WATCH_PAUSE_S = 1.0
 
 app = typer.Typer(
     name="haagent",
-    help="High availability for a pair of servers: proof of power-off before takeover.",
     no_args_is_help=True,
     add_completion=False,
     # Its tracebacks show local variables, and with them secrets.
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if wanted:
+        typer.echo(f"haagent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def haagent(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """High availability for a pair of servers: proof of power-off before takeover."""
+
 
 app.command(cls=fence.FenceCommand)(fence.fence)
 orders.add_to(app)

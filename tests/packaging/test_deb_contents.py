@@ -79,6 +79,13 @@ def test_nothing_tells_where_it_was_built(unpacked: Path) -> None:
             assert b"haagent-deb-" not in path.read_bytes(), path
 
 
+def test_the_program_has_a_page(unpacked: Path) -> None:
+    """The program's own page names its option and every command."""
+    page = run(["zcat", str(unpacked / "usr/share/man/man1/haagent.1.gz")]).stdout
+    assert "\\-\\-version" in page
+    assert all(f"haagent\\-{name}" in page for name in ("status", "doctor"))
+
+
 def test_every_python_has_its_libraries(unpacked: Path) -> None:
     """The trees of all Pythons hold the same, each with libraries of its own tag, none shared."""
     library = unpacked / "opt/haagent/lib"
@@ -132,8 +139,10 @@ def test_bash_completes(unpacked: Path) -> None:
         complete_words haagent sw
         complete_words haagent fence cyc
         complete_words haagent status --j
+        complete_words haagent --ver
     """
-    assert run(["bash", "-c", ask]).stdout.split() == ["switchover", "cycle", "--json"]
+    offered = ["switchover", "cycle", "--json", "--version"]
+    assert run(["bash", "-c", ask]).stdout.split() == offered
 
 
 def test_the_example_configuration_loads(unpacked: Path, tmp_path: Path) -> None:

@@ -14,8 +14,16 @@ from typing import Any
 import pytest
 from cli_bench import RECORD, STATUS, CannedAgent, good, haagent, status
 
+from haagent import __version__
+
 PEER_GONE = {"code": "peer_not_there", "text": "the peer is not there (silent)"}
 FENCE_LATE = {"code": "fence_not_ready", "text": "cannot fence: beta-bmc does not answer"}
+
+
+def test_the_program_says_its_version() -> None:
+    """`haagent --version` needs neither an agent nor a configuration."""
+    ended = haagent("--version")
+    assert (ended.returncode, ended.stdout) == (0, f"haagent {__version__}\n")
 
 
 @pytest.mark.parametrize(
