@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from fencing.config import duration
 from fencing.drivers import DRIVERS
@@ -247,7 +247,8 @@ def layout(table: PostgresTable) -> Layout:
     else:
         places = pgdg(table.version, sockets)
     given = {key: getattr(table, key) for key in ("data", "configuration", "programs", "log")}
-    return replace(places, **{key: Path(text) for key, text in given.items() if text is not None})
+    paths: dict[str, Any] = {key: Path(text) for key, text in given.items() if text is not None}
+    return replace(places, **paths)
 
 
 def _policy(table: GroupTable, resources: list[ResourceSettings]) -> Policy:

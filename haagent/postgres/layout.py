@@ -36,6 +36,8 @@ class Layout:
     log: Path
     """What the server writes until its own logging is up, and after that if it has none."""
     sockets: Path
+    unit: str = ""
+    """What the packages would have systemd start."""
 
     @property
     def marker(self) -> Path:
@@ -60,6 +62,7 @@ def debian(version: int, cluster: str, sockets: Path) -> Layout:
         configuration=Path("/etc/postgresql") / name / "postgresql.conf",
         log=Path(f"/var/log/postgresql/postgresql-{version}-{cluster}.log"),
         sockets=sockets,
+        unit=f"postgresql@{version}-{cluster}.service",
     )
 
 
@@ -72,6 +75,7 @@ def pgdg(version: int, sockets: Path) -> Layout:
         configuration=home / "data/postgresql.conf",
         log=home / "pgstartup.log",
         sockets=sockets,
+        unit=f"postgresql-{version}.service",
     )
 
 

@@ -33,7 +33,7 @@ from haagent.postgres.layout import PostgresSettings
 from haagent.probes.pattern import PatternError, check_pattern
 from haagent.probes.stream import tls_context
 from haagent.resources import ResourceError
-from haagent.resources.boot import objections
+from haagent.resources.boot import enabled_state, objections
 from haagent.resources.ocf import META_DATA_LIMIT_S, OcfResource, clashes
 from haagent.resources.ocf_agent import DIRECTORY, OCF_ROOT, Agent
 from haagent.resources.ocf_metadata import problems, read
@@ -97,6 +97,8 @@ async def _problems(configuration: Configuration, machine: Machine) -> AsyncIter
         agents += ocf.values()
         for one in group.resources:
             if isinstance(one, PostgresSettings):
+                async for problem in _server_unit(group, one, machine):
+                    yield problem
                 async for objection in objections_to(one):
                     where = _where(group, one.name, *filter(None, (objection.key,)))
                     yield Problem(where, objection.value, objection.text, objection.refuses)
@@ -151,6 +153,20 @@ async def _units(group: GroupPlan, machine: Machine) -> AsyncIterator[Problem]:
         for objection in found:
             text = f"{objection.text}; {objection.remedy}"
             yield Problem(where, one.unit, text, refuses=objection.refuses)
+
+
+async def _server_unit(
+    group: GroupPlan, settings: PostgresSettings, machine: Machine
+) -> AsyncIterator[Problem]:
+    """A unit that somebody enabled starts the server whatever Debian's start.conf says."""
+    unit = settings.layout.unit
+    try:
+        state = await enabled_state(machine.systemd, unit)
+    except EdgeError:
+        return  # Where nobody can tell, start.conf is looked at all the same.
+    if state == "enabled":
+        text = "systemd starts it at boot, on both nodes and before the agent decides"
+        yield Problem(_where(group, settings.name), unit, f"{text}; systemctl disable {unit}")
 
 
 async def _agent(

@@ -131,6 +131,27 @@ def test_an_enabled_unit_is_refused(bench: Bench) -> None:
     assert "systemctl disable nginx.service" in problem.text
 
 
+DATABASE = """[[group.resource]]
+kind = "postgresql"
+name = "db"
+version = 15
+address = { alpha = "198.51.100.11", beta = "198.51.100.12" }
+packaging = """
+
+
+@pytest.mark.parametrize(
+    ("packaging", "unit"),
+    [("debian", "postgresql@15-main.service"), ("pgdg", "postgresql-15.service")],
+)
+def test_an_enabled_server_is_refused(bench: Bench, packaging: str, unit: str) -> None:
+    """As any unit, whatever start.conf says; what a generator enables goes by start.conf."""
+    lines = f'{DATABASE}"{packaging}"'
+    for state, refused in (("enabled", True), ("enabled-runtime", False), ("disabled", False)):
+        bench.properties = {"UnitFileState": state}
+        found = [one for one in bench.ask(lines) if f"systemctl disable {unit}" in one.text]
+        assert [one.refuses for one in found] == [True] * refused
+
+
 def test_an_unwise_unit_is_a_warning(bench: Bench) -> None:
     """What systemd restarts by itself works, after a fashion."""
     bench.properties = {"Restart": "always"}
