@@ -99,12 +99,14 @@ class Admission:
             if client.settings.name not in kept:
                 self._out_ns.pop(client.settings.name, None)
                 self._unasked.discard(client.settings.name)
+                self._refused.pop(client.settings.name, None)
                 self._spawn(client.close())
         self._clients = [kept.get(one.name) or self._client(one) for one in wanted]
         for client in self._clients:
             if client.settings.name not in kept:
                 self._unasked.add(client.settings.name)
                 client.start()
+        self._say()
 
     @property
     def trouble(self) -> str:

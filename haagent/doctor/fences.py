@@ -62,7 +62,7 @@ def look(subject: Subject) -> Iterator[Line]:
     for device in devices:
         if device.driver == "ipmi":
             yield from _exposed(device)
-    yield from _let_in(subject.configuration.devices[me])
+    yield from permitted(subject.configuration.devices[me])
     own = ", ".join(device.name for device in subject.configuration.devices[me])
     yield unknown("fence", f"{own}: what cuts this node is asked by {subject.peer}", "doctor there")
     if not any(host.system_uuid()):
@@ -70,7 +70,7 @@ def look(subject: Subject) -> Iterator[Line]:
         yield warning("identity", text, "set it in the firmware; till then prove the wiring")
 
 
-def _let_in(devices: Sequence[DeviceSettings]) -> Iterator[Line]:
+def permitted(devices: Sequence[DeviceSettings]) -> Iterator[Line]:
     """This node's own keys on the shared disks."""
     permissions = [device for device in devices if not cuts_power(device)]
     if not permissions:

@@ -145,8 +145,14 @@ def test_a_node_that_was_said_to_be_off_writes_no_more(build: Callable[[Options]
     assert active.name not in disk.keys
     assert active.run(str(disk.program), "write", "late", check=False).returncode != 0
     before = len(disk.writes(active.name))
-    pair.network.heal()
     active.thaw(frozen)
+    Agent(active).wait(  # it hears nobody, and has all the time to let itself in
+        lambda _: any(event["event"] == "permission.lost" for event in active.agent_events()),
+        TAKEOVER_LIMIT_S,
+        "it finds that it was cut off",
+    )
+    assert active.name not in disk.keys
+    pair.network.heal()
     Agent(active).wait(lambda s: role(s) == "standby", TAKEOVER_LIMIT_S, "it lets go")
     assert not any(there for _, there in disk.writes(active.name)[before:])
     Agent(active).wait(
