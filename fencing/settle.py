@@ -110,6 +110,11 @@ class SettleTimes:
             learned = True
         return learned
 
+    @property
+    def last_unix_s(self) -> float | None:
+        """When a device was last measured, which is when it read off; None: never."""
+        return max((one.unix_s for kept in self._measured.values() for one in kept), default=None)
+
     def save(self) -> None:
         """Write what was learned; blocks. A failure costs the next agent a slower fence."""
         text = json.dumps({key: [asdict(m) for m in kept] for key, kept in self._measured.items()})

@@ -134,7 +134,7 @@ class Edges:
             last_heard_ns=lambda: self.heard_ns,
             settle_s=settle.settle_s,
         )
-        self._settle = settle
+        self.settle = settle
         self.panel = make_panel(configuration)
         self.heard_ns: int | None = None
         """When the peer's last authentic frame arrived, monotonic: one read off does not speak."""
@@ -360,8 +360,8 @@ class Edges:
     def measure_settle(self, shots: Sequence[Shot]) -> None:
         """The peer was read off: how much longer was it heard?"""
         devices = self._configuration.devices[self._configuration.pair.peer]
-        if self._settle.learn(devices, shots, self.heard_ns):
-            self.write(self._settle.save)
+        if self.settle.learn(devices, shots, self.heard_ns):
+            self.write(self.settle.save)
 
     async def _power_on(self, attempt: int) -> None:
         report = await self.fence.on()

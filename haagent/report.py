@@ -101,4 +101,5 @@ class Report:
             couriers=self.onlookers.desk.couriers,
             hooks_dropped=self.onlookers.hooks.dropped,
             records=self.onlookers.history.records,
+            measured_unix_s=self.edges.settle.last_unix_s,
         )

@@ -45,3 +45,5 @@ class Figures:
     hooks_dropped: int
     records: Collection[Mapping[str, Any]]
     """The history."""
+    measured_unix_s: float | None
+    """When a fence device of the peer was last seen to read off while it was measured."""

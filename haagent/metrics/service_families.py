@@ -68,6 +68,10 @@ def proofs(figures: Figures) -> Iterator[Metric]:
     proven = [((kind,), _unix(drill)) for kind, drill in drills["proven"].items()]
     text = "When the last drill of this kind that was passed began, by this node's wall clock."
     yield gauge("drill_passed_timestamp_seconds", text, ("kind",), proven)
+    proved = [_unix(one) for one in figures.records if "confirmed_off" in one.get("marks_ns", ())]
+    known = [moment for moment in (*proved, figures.measured_unix_s) if moment is not None]
+    text = "When this node last proved its peer off, by its own wall clock."
+    yield one("fence_proved_timestamp_seconds", text, max(known, default=None))
     text = "A drill is under way."
     yield one("drill_under_way", text, drills["under_way"] is not None)
 

@@ -183,6 +183,7 @@ def test_a_failover_as_prometheus_sees_it(lab: Lab, roles: Roles) -> None:
     offs = [order for _, order in orders(lab, frozen.at_ns, active) if order == "power_off"]
     assert rise("fence_attempts_total", outcome="confirmed_off") == len(offs) == 1
     assert rise("fences_in_window") == 1
+    assert time.time() - value(after, "fence_proved_timestamp_seconds") < LIMIT_S
     took_s = rise("takeover_duration_seconds_sum", **FAILOVER)
     assert abs(took_s - value(after, "last_failover_duration_seconds", group="web")) < 1e-6
     # From the last frame, which came before the freeze, to an address that others can see.

@@ -28,7 +28,13 @@ DRILLS = {
 SENDER = Sender("test", "alpha", "beta")
 
 
-def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: Any) -> Figures:
+def figures(
+    bench: Bench,
+    records: list[dict[str, Any]] | None = None,
+    *,
+    measured_unix_s: float | None = None,
+    **more: Any,
+) -> Figures:
     """What a scrape would be made of now."""
     groups = [group.settings.name for group in bench.state.groups]
     counts = Counts(Loss(len(bench.state.links)), Failovers(groups, []))
@@ -48,6 +54,7 @@ def figures(bench: Bench, records: list[dict[str, Any]] | None = None, **more: A
         couriers={"pager": Courier(Receiver("pager", ("/bin/true",)), SENDER, lambda _: None)},
         hooks_dropped=3,
         records=records or [],
+        measured_unix_s=measured_unix_s,
     )
 
 

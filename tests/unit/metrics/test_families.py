@@ -116,6 +116,20 @@ def test_failovers() -> None:
     assert sample(known, "last_failover_timestamp_seconds", group="web") == 1767323045.678
 
 
+def test_the_last_proof() -> None:
+    """The last time that the peer read off: in a failover, or measured in a drill or by hand."""
+
+    def proved_s(records: list[dict[str, Any]], measured_unix_s: float | None) -> float | None:
+        of = figures(settled(active()), records, measured_unix_s=measured_unix_s)
+        return sample(series(text(of)), "fence_proved_timestamp_seconds")
+
+    marked = FAILOVER | {"marks_ns": {"suspect": 1, "confirmed_off": 2}}
+    assert proved_s([FAILOVER | {"marks_ns": {"suspect": 1}}], None) is None
+    assert proved_s([marked], None) == 1767323045.678
+    assert proved_s([marked], 1767323046.0) == 1767323046.0
+    assert proved_s([marked], 1.0) == 1767323045.678
+
+
 def test_what_is_not_known_is_left_out() -> None:
     """A peer never heard has no age, and a group without data no position: never a made-up zero."""
     known = series(text(figures(standby())))

@@ -28,6 +28,7 @@ def table() -> str:
         "outcome": "completed",
         "phases": [],
         "total_ms": 1.0,
+        "marks_ns": {"confirmed_off": 1},
         "when": "2026-01-02T03:04:05+00:00",
     }
     bench = settled(standby())
