@@ -188,12 +188,15 @@ def _run(
 ) -> dict[str, Any]:
     """Run a drill, telling what happens on stderr."""
     from fencing.console.output import Output  # noqa: PLC0415 only a drill needs all of it
+    from haagent.drill.kinds import ROLLBACK, Kind  # noqa: PLC0415
     from haagent.drill.run import Drill  # noqa: PLC0415
 
     output = Output.standard()
     plan = wish.kind.plan
     output.say(f"drill {wish.kind}: {wish.method}")
     output.say(f"expected: {plan.expects}")
+    if wish.level is not Kind.CHECK:
+        output.say(f"afterwards: {ROLLBACK}")
 
     def door(request: Mapping[str, object], timeout_s: float) -> Mapping[str, Any]:
         return client.ask(wish.socket, request, timeout_s)
@@ -210,7 +213,7 @@ def _run(
 @drill.command()
 def report(
     identity: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The drill; the last one if left out.")
+        str | None, typer.Argument(metavar="ID", help="The drill; the last one if left out.")
     ] = None,
     *,
     form: Annotated[

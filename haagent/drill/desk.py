@@ -23,7 +23,7 @@ from haagent.errors import EdgeError
 from haagent.witness import WitnessState
 
 ORDERS = (
-    *("status", "witnesses", "begin", "end", "share", "store"),
+    *("status", "witnesses", "begin", "end", "share", "store", "list", "load"),
     *("silence", "freeze", "kill", "crash", "lift"),
 )
 LETTER_S = 3.0
@@ -131,6 +131,8 @@ class Desk:
                 await self._keep(record)
             case {"what": "list"}:
                 return _done(data=[entry.id for entry in self._entries])
+            case {"what": "load", "id": str(identity)}:
+                return _done(data=await asyncio.to_thread(self.archive.load, identity))
             case _:
                 raise EdgeError(f"a drill asks one of: {', '.join(ORDERS)}")
         return _done()
@@ -164,21 +166,31 @@ class Desk:
         self._entries = await asyncio.to_thread(self.archive.entries)
 
     async def _share(self, ask: Ask) -> Reply:
-        """Give the peer what it lacks of our records."""
+        """Give the peer what it lacks of our records, and take what we lack of its."""
         await self._look()
         reply = await ask({"what": "list"}, LETTER_S)
-        theirs = reply.get("data")
-        known = set(theirs) if isinstance(theirs, list) else set()
-        lacking = [entry for entry in self._entries if entry.id not in known]
+        listed = reply.get("data")
+        theirs = set(map(str, listed)) if isinstance(listed, list) else set()
+        lacking = [entry for entry in self._entries if entry.id not in theirs]
         for entry in lacking:
             await self._give(entry, ask)
-        return _done(f"{len(lacking)} records given to {self.peer}")
+        missed = theirs - {entry.id for entry in self._entries}
+        for identity in sorted(missed):
+            await self._take(identity, ask)
+        return _done(f"{len(lacking)} records given to {self.peer}, {len(missed)} taken")
 
     async def _give(self, entry: Entry, ask: Ask) -> None:
         record = await asyncio.to_thread(self.archive.load, entry.id)
         reply = await ask({"what": "store", "record": record}, LETTER_S)
         if not reply.get("ok"):
             raise EdgeError(f"{self.peer} did not keep {entry.id}: {reply.get('message')}")
+
+    async def _take(self, identity: str, ask: Ask) -> None:
+        reply = await ask({"what": "load", "id": identity}, LETTER_S)
+        record = reply.get("data")
+        if not isinstance(record, dict):
+            raise EdgeError(f"{self.peer} did not give {identity}: {reply.get('message')}")
+        await self._keep(record)
 
 
 def _for_the_peer(request: Mapping[str, object]) -> dict[str, object]:

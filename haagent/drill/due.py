@@ -44,7 +44,7 @@ class Practice:
     """What is to be practised how often, and when."""
 
     level: Kind | None = None
-    """What the timer runs; None: nothing was said of drills, and nothing is missed."""
+    """What the timer runs, if anything."""
     every_s: float = 90 * DAY_S
     random_delay_s: float = 14 * DAY_S
     hours: tuple[Hours, ...] = ()
@@ -55,14 +55,15 @@ class Practice:
     def overdue(self, proofs: Mapping[Kind, Entry], now_s: float) -> list[dict[str, str]]:
         """What of the chosen level and those below it was never proven, or too long ago.
 
+        Nothing chosen: what was proven once is to stay so.
+
         Args:
             proofs: The last drill of each kind that was passed.
             now_s: Wall time, seconds since the epoch.
         """
-        if self.level is None:
-            return []
+        chosen = LEVELS[: self.level.level + 1] if self.level is not None else ()
         found = []
-        for kind in LEVELS[: self.level.level + 1]:
+        for kind in chosen or [kind for kind in LEVELS if kind in proofs]:
             entry = proofs.get(kind)
             age_s = None if entry is None else now_s - entry.began.timestamp()
             if age_s is None or age_s > self.prove_every_s:

@@ -33,6 +33,7 @@ class Kind(StrEnum):
         return PLANS[self]
 
 
+ROLLBACK = "every fault is lifted, the power given back, every group handed back to where it is now"
 LEVELS = tuple(kind for kind in Kind if kind is not Kind.CHAOS)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
+from asyncio.subprocess import Process
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ class Power:
     me: str
     peer: str
     socket: Path
-    _giver: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _giver: Process | None = field(default=None, init=False)
     """Gives the power back should this program die."""
 
     async def cycle(self) -> dict[str, Any]:
@@ -57,14 +59,8 @@ class Power:
 
     async def _keep_a_giver(self, lease_s: float) -> None:
         command = self._command("haagent", "fence", "on", self.peer)
-        self._giver = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", giver.__file__, str(lease_s), *command),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,
-        )
+        argv = [sys.executable, "-I", "-S", giver.__file__, str(lease_s), *command]
+        self._giver = await self._begin(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
     async def given(self) -> None:
         """The power is back: nobody has to give it any more."""
@@ -96,16 +92,24 @@ class Power:
         where = ("--config", str(self.config), "--node", self.me)
         return [sys.executable, "-m", module, *words, "--yes", "--json", *where]
 
+    async def _begin(self, argv: list[str], *, stdin: int, stdout: int) -> Process:
+        """A process that lives on without us; Ctrl-C is for the drill, which then waits for it."""
+        try:
+            return await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EdgeError(f"no process for the fence console: {error.strerror}") from None
+
     async def _console(self, module: str, *verb: str, target: str | None = "") -> dict[str, Any]:
         peer = [self.peer] if target is not None else []
-        process = await asyncio.create_subprocess_exec(
-            *self._command(module, *verb, *peer),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=self._environment,
-            start_new_session=True,  # Ctrl-C is for the drill, which then waits for this.
-        )
+        argv = self._command(module, *verb, *peer)
+        process = await self._begin(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         try:
             async with asyncio.timeout(CONSOLE_S):
                 output, _ = await process.communicate()

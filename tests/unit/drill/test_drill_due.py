@@ -21,9 +21,14 @@ def proof(kind: Kind, days_ago: float) -> Entry:
     return Entry("id", began, kind, "alpha", Verdict.PASSED)
 
 
-def test_nothing_is_missed_that_nobody_chose() -> None:
-    """Without a level there is no alarm about what was never practised."""
+def test_without_a_level_what_was_proven_is_to_stay_so() -> None:
+    """What nobody chose or practised is not missed; what was proven once grows old."""
     assert Practice().overdue({}, NOW.timestamp()) == []
+    proofs = {kind: proof(kind, 91) for kind in (Kind.FENCE_STANDBY, Kind.CHAOS)}
+    proofs[Kind.CHECK] = proof(Kind.CHECK, 89)
+    (told,) = Practice().overdue(proofs, NOW.timestamp())
+    assert told["code"] == "drill_due_fence-standby"
+    assert "91 days ago" in told["text"]
 
 
 def test_old_and_missing_proofs_are_told() -> None:
