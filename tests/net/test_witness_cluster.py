@@ -67,7 +67,10 @@ def test_member_that_lost_the_others_agrees_to_nothing(build: Build, tmp_path: P
 def test_slow_members_a_hung_leader_and_a_cluster_started_anew(
     build: Build, tmp_path: Path
 ) -> None:
-    """Each of them lets a takeover happen without anybody's help, and no term is forgotten."""
+    """S2 e: each of them lets a takeover happen without anybody's help, and no term is forgotten.
+
+    The lock is given back after each.
+    """
     with pair_with_etcd(build, tmp_path) as (pair, etcd):
         first, second = ready(pair)
         wait_stored(etcd, "term", lambda text: text == "1")
@@ -77,6 +80,7 @@ def test_slow_members_a_hung_leader_and_a_cluster_started_anew(
         wait_powered(pair, first, frozen.at_ns)
         wait_standby(first)
         wait_stored(etcd, "term", lambda text: text == "2")
+        wait_stored(etcd, "lock", lambda text: not text)
         for member in etcd.members:
             etcd.kill(member)
         Agent(first).wait(lambda s: "witness_etcd" in alarms(s), NOTICED_LIMIT_S, "missed")

@@ -28,17 +28,6 @@ from .witness_bench import (
 GAP_MS_MAX = 3000.0
 
 
-def test_takeover_takes_the_lock_and_gives_it_back(build: Build, tmp_path: Path) -> None:
-    """S2 e: a takeover with the lock; its term is written down, the lock free again afterwards."""
-    with pair_with_etcd(build, tmp_path) as (pair, etcd):
-        active, standby = ready(pair)
-        wait_stored(etcd, "term", lambda text: text == "1")
-        frozen = active.freeze()
-        taken_over(pair, active, standby, frozen.at_ns)
-        wait_stored(etcd, "term", lambda text: text == "2")
-        wait_stored(etcd, "lock", lambda text: not text)
-
-
 def test_witness_lost_alone_changes_nothing(build: Build, tmp_path: Path) -> None:
     """Two members of three die: the service goes on, status names it; then a death is not answered.
 
