@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deb_bench import VIP, Debian, built, debian
+from deb_bench import LOG, VIP, Debian, built, debian
 from nm_bench import OWN, managing
 
 from hil.pid1 import SYSTEMD
@@ -227,10 +227,14 @@ def _said_of_network_manager(node: Debian) -> str:
 def _puts_it_back(node: Debian, *command: str) -> None:
     """The command takes the address off, and the agent puts it on again, and says so."""
     _another_agent(node)
-    before = node.log().count("vip.put_back")
+    before = _times_put_back(node)
     node.run(*command)
-    node.until(lambda: node.log().count("vip.put_back") > before, "put back")
+    node.until(lambda: _times_put_back(node) > before, "put back")
     assert node.has_vip()
+
+
+def _times_put_back(node: Debian) -> int:
+    return node.path(LOG).read_text().count("vip.put_back")
 
 
 def _another_agent(node: Debian) -> None:
