@@ -275,7 +275,17 @@ async def taken_over(scene: Scene, since_ns: int, *, back: bool = True) -> None:
     _commit(scene)
     scene.took_over = True
     budget_s = scene.settings.takeover_budget_s
-    await scene.watch.until(scene.all_here, budget_s * FINISH, "every group is active here")
+    gone = False
+
+    def ended() -> bool:
+        nonlocal gone
+        here = scene.watch.here
+        gone = gone or (here is not None and here["peer_state"]["phase"] != "alive")
+        return scene.all_here() or (gone and scene.peer_is_back())
+
+    await scene.watch.until(ended, budget_s * FINISH, "every group is active here")
+    if not scene.all_here():
+        raise DeviatedError(f"{scene.pair.peer} is back, and was not taken over from")
     scene.took("takeover, from the fault", since_ns, budget_s)
     scene.times += await failover_times(scene, since_ns)
     ordered = fences(scene, since_ns)

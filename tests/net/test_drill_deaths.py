@@ -47,8 +47,11 @@ if os.environ.get("DEATHS") == "all":  # make drill-deaths
         ("fence-standby", "cutting the power of", "drill"),
         ("fence-standby", "cutting the power of", "agent"),
         ("fence-standby", "cutting the power of", "both"),
+        ("crash-active", "crashes (freeze)", "agent"),
         ("crash-active", "crashes (freeze)", "drill"),
+        ("partition", ": fencing", "agent"),
         ("partition", ": fencing", "both"),
+        ("fence-active", "cutting the power of", "agent"),
         ("fence-active", "cutting the power of", "drill"),
         ("fence-active", "--- rollback", "both"),
     ]
