@@ -257,12 +257,12 @@ def list_(
 
 def _typed(name: str) -> bool:
     """Have the name of the node typed whose power is, or may be, cut."""
-    typer.echo(f"The power of {name} is cut, or may be.", err=True)
     # Ctrl-C is an answer here, and the loop's own handler would wait for the end of the line.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        typer.echo(f"The power of {name} is cut, or may be.", err=True)
         return bool(typer.prompt(f"Type the name of that node ({name})", err=True) == name)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo(err=True)
         return False
     finally:
