@@ -13,7 +13,7 @@ from itertools import combinations
 
 from fencing.config.device_table import DeviceTable
 from fencing.config.problems import HIDDEN, Problem
-from fencing.drivers import DRIVERS, Address
+from fencing.drivers import DRIVERS, Address, cuts_power
 
 
 def check_devices(tables: Sequence[DeviceTable]) -> tuple[Problem, ...]:
@@ -45,8 +45,8 @@ def _together(earlier: DeviceTable, table: DeviceTable) -> Iterator[Problem]:
 def _one_key(earlier: DeviceTable, table: DeviceTable) -> bool:
     """Whether a disk could not tell two nodes apart: whoever cuts one off cuts off both."""
     return (
-        DRIVERS[table.driver].permission
-        and DRIVERS[earlier.driver].permission
+        not cuts_power(table)
+        and not cuts_power(earlier)
         and table.node != earlier.node
         and table.options["key"] == earlier.options["key"]
     )
@@ -58,7 +58,7 @@ def _one_device(earlier: DeviceTable, table: DeviceTable) -> bool:
     A BMC is told by its address and port alone, but one Redfish service may have several systems.
     A node has one key on a disk.
     """
-    if DRIVERS[table.driver].permission:
+    if not cuts_power(table):
         disks = (earlier.options["disk"], table.options["disk"])
         return table.node == earlier.node and disks[0] == disks[1]
     if DRIVERS[table.driver].address is Address.NONE:

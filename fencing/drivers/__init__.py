@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
-from typing import cast
+from typing import Protocol, cast
 
 from fencing import Device, DeviceSettings, FenceError, Option
 from fencing.findings import Trouble
@@ -190,9 +190,17 @@ DRIVERS: Mapping[str, Driver] = {
 """Every driver there is."""
 
 
-def cuts_power(settings: DeviceSettings) -> bool:
+class Driven(Protocol):
+    """A device, as the configuration or its settings have it."""
+
+    @property
+    def driver(self) -> str:
+        """A name in DRIVERS."""
+
+
+def cuts_power(device: Driven) -> bool:
     """Whether a device's *off* can prove that the node is off; a permission only cuts a disk."""
-    return not DRIVERS[settings.driver].permission
+    return not DRIVERS[device.driver].permission
 
 
 def find(name: str) -> NewDevice:

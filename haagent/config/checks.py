@@ -6,7 +6,7 @@ from __future__ import annotations
 from fencing.config import duration
 from fencing.config.problems import ABSENT, HIDDEN
 from fencing.config.shared_devices import check_devices
-from fencing.drivers import DRIVERS
+from fencing.drivers import cuts_power
 from haagent.config.addresses import check_addresses
 from haagent.config.document import Document, Entry
 from haagent.config.drill_checks import check_drill
@@ -151,7 +151,7 @@ def _check_fences(document: Document, findings: Findings) -> None:
             findings.error(f"{fence.where}.node", fence.node, text)
     if "fence" not in document.whole:
         return
-    powers = [one for one in document.fences.tables if not DRIVERS[one.driver].permission]
+    powers = list(filter(cuts_power, document.fences.tables))
     for node in document.nodes:
         if all(fence.node != node.table.name for fence in powers):
             text = "no fence device cuts its power; a takeover from it could never be proved safe"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from fencing.config import duration
-from fencing.drivers import DRIVERS
+from fencing.drivers import cuts_power
 from haagent.config.addresses import vip_interface
 from haagent.config.document import Document, Entry, GroupEntry
 from haagent.config.schema import (
@@ -90,7 +90,7 @@ def shares_storage(table: GroupTable, document: Document) -> bool:
     """As the file says; where the nodes have permissions, a group needs them unless it says no."""
     if table.shared_storage is not None:
         return table.shared_storage
-    return any(DRIVERS[fence.driver].permission for fence in document.fences.tables)
+    return not all(map(cuts_power, document.fences.tables))
 
 
 def core_settings(table: GroupTable, preferred: int) -> GroupSettings:

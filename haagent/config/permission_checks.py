@@ -8,7 +8,7 @@ from itertools import groupby
 
 from fencing.config.device_table import DeviceTable
 from fencing.config.problems import HIDDEN
-from fencing.drivers import DRIVERS
+from fencing.drivers import cuts_power
 from haagent.config.document import Document
 from haagent.config.findings import Findings
 from haagent.config.group_plans import name_of, shares_storage
@@ -22,7 +22,7 @@ def check_permissions(document: Document, findings: Findings) -> None:
     """Report what is inconsistent, unsafe or unwise about permissions; see docs/adr/0018."""
     if "fence" not in document.whole or "node" not in document.whole:
         return
-    permissions = [one for one in document.fences.tables if DRIVERS[one.driver].permission]
+    permissions = [one for one in document.fences.tables if not cuts_power(one)]
     for permission in permissions:
         _check_disk(permission, permissions, document.node_names, findings)
     _check_levels(document, findings)
@@ -54,7 +54,7 @@ def _check_levels(document: Document, findings: Findings) -> None:
     by_level = sorted(document.fences.tables, key=_place)
     for _, level in groupby(by_level, key=_place):
         devices = list(level)
-        if all(DRIVERS[one.driver].permission for one in devices):
+        if not any(map(cuts_power, devices)):
             text = (
                 "only permissions: a node that lost its disk may run on, so this level proves "
                 "nothing; give it the level of a device that cuts the node's power"

@@ -15,6 +15,9 @@ from typing import Protocol
 
 from haagent.core.phases import Fenced, Fencing, PairPhase, Silent, Suspect
 
+DRIFT = 50
+"""Two clocks may differ by this part of a lease."""
+
 
 class Word(StrEnum):
     """A vote."""

@@ -29,17 +29,14 @@ from typing import Any
 import structlog
 
 from haagent.bugs import die_of_bugs
-from haagent.witness import Vote, Word
+from haagent.core.settings import S
+from haagent.witness import DRIFT, Vote, Word
 from haagent.witness.gateway import Gateway, GatewayError
 
 TRIES = 3
 """Of a transaction that found something changed since it was looked at."""
 RENEWALS = 3
 """In the time of a lease: two may be lost."""
-
-DRIFT = 50
-"""Two clocks may differ by this part of a lease."""
-SECOND_NS = 1_000_000_000
 
 log = structlog.get_logger()
 
@@ -165,7 +162,7 @@ class EtcdWitness:
         if revision != lock.revision:
             since_ns = now_ns
         self._seen[name] = lock.revision, since_ns
-        lasts_ns = self._lease_s * SECOND_NS
+        lasts_ns = self._lease_s * S
         return bool(lock.lease) and now_ns - since_ns >= lasts_ns + lasts_ns // DRIFT
 
     def _superseded(self, kept: Mapping[str, _Kept], terms: tuple[int, ...]) -> Vote | None:
@@ -214,7 +211,7 @@ class EtcdWitness:
             self._lease = int(answer["ID"])
         except (KeyError, TypeError, ValueError) as error:
             raise GatewayError(f"a lease without {error}") from error
-        self._until_ns = asked_ns + self._lease_s * SECOND_NS
+        self._until_ns = asked_ns + self._lease_s * S
         if self._renewing is not None:
             self._renewing.cancel()
         self._renewing = asyncio.create_task(self._keep(self._lease))
@@ -246,7 +243,7 @@ class EtcdWitness:
             log.warning("witness.lease_lost")
             self._lease = 0
         elif written:
-            self._until_ns = asked_ns + self._lease_s * SECOND_NS
+            self._until_ns = asked_ns + self._lease_s * S
 
     def _term(self, group: str) -> str:
         return f"{self._place}{group}/term"

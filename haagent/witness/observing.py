@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from haagent.errors import EdgeError
-from haagent.witness import Vote, Word
+from haagent.witness import DRIFT, Vote, Word
 from haagent.witness.telegram import (
     BYTES_MAX,
     CLAIM_BYTES,
@@ -27,8 +27,6 @@ from haagent.witness.telegram import (
 REPEAT_S = 0.1
 """Between two tries of a question: one lost datagram is no lost observer."""
 QUEUED_MAX = 16
-DRIFT = 50
-"""Two clocks may differ by this part of a lease."""
 _WORDS = {Said.YES: Word.YES, Said.NO: Word.NO, Said.YOUNG: Word.SILENT}
 
 

@@ -22,8 +22,8 @@ from haagent.observer.judge import Rules
 from haagent.observer.server import Server
 from haagent.probes import Answer as Answered
 from haagent.probes import Probe
-from haagent.witness import Word
-from haagent.witness.observing import DRIFT, ObserverWitness
+from haagent.witness import DRIFT, Word
+from haagent.witness.observing import ObserverWitness
 from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal
 from witness.loop import looped
 
