@@ -1,27 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a database costs, and how long it is away: promotion, switchover, commits under agents.
 
-Usage: python -m hil.database_figures [SWITCHOVERS [SECONDS]]. Needs root; a line for each figure.
+Usage: python -m hil.database_figures [SWITCHOVERS [WINDOWS]]. Needs root; a line for each figure.
+
+A server's own rate wanders by a tenth from one second to the next, so what the agents cost is told
+by many short windows in turn: in every other one their processes are stopped, and the servers run.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
+from bisect import bisect
+from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
 from hil.agent import Agent, role
+from hil.bench import agent_processes, cpu_s
 from hil.database import GROUP, LIMIT_S, Writer, in_sync, options
 from hil.database_proof import settled
 from hil.lab import Lab
 from hil.machine import Machine
 
 SWITCHOVERS = 20
-SECONDS = 10.0
-PAIRS = 6
-"""Times that the commits are counted with and without the agents, in turn."""
+WINDOWS = 600
+"""Times that the commits are counted with the agents, and as often without, in turn."""
+WINDOW_S = 0.5
+TIMING: dict[str, str | int] = {"suspect_after": "2s", "dead_after": "4s"}
+"""So that nobody misses an agent that is stopped for a window."""
 
 
 def promotions(machines: list[Machine]) -> list[int]:
@@ -30,19 +40,43 @@ def promotions(machines: list[Machine]) -> list[int]:
     return [int(str(e["took_ms"])) for e in events if e["event"] == "postgresql.promoted"]
 
 
-def rate(writer: Writer, seconds: float) -> float:
-    """Commits a second from now on."""
-    from_ns = time.monotonic_ns()
-    threading.Event().wait(seconds)
-    acked = [e for e in writer.record.since(from_ns) if e["what"] == "acked"]
-    return len(acked) / seconds
+def agents(machines: list[Machine]) -> list[int]:
+    """The processes of all agents, none of a server."""
+    pids = [pid for machine in machines for pid in agent_processes(machine)]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() != "postgres\n"]
+
+
+def commits(writer: Writer, machines: list[Machine], windows: int) -> tuple[list[int], list[int]]:
+    """Commits in each window with the agents, and in each without them."""
+    counts: dict[signal.Signals, list[int]] = {signal.SIGCONT: [], signal.SIGSTOP: []}
+    bounds: list[tuple[signal.Signals, int, int]] = []
+    for at in range(2 * windows):
+        # Twice the same order would give one side every second half.
+        number = (signal.SIGCONT, signal.SIGSTOP)[(at + at // 2) % 2]
+        for pid in agents(machines):
+            os.kill(pid, number)
+        from_ns = time.monotonic_ns()
+        threading.Event().wait(WINDOW_S)
+        bounds.append((number, from_ns, time.monotonic_ns()))
+    for pid in agents(machines):
+        os.kill(pid, signal.SIGCONT)
+    acked = [e["at_ns"] for e in writer.record.since(bounds[0][1]) if e["what"] == "acked"]
+    for number, from_ns, to_ns in bounds:
+        counts[number].append(bisect(acked, to_ns) - bisect(acked, from_ns))
+    return counts[signal.SIGCONT], counts[signal.SIGSTOP]
 
 
 def main() -> None:
     """The arguments are above."""
     words = sys.argv[1:]
     count = int(words[0]) if words else SWITCHOVERS
-    seconds = float(words[1]) if len(words) > 1 else SECONDS
+    windows = int(words[1]) if len(words) > 1 else WINDOWS
+    switchovers(count)
+    costs(windows)
+
+
+def switchovers(count: int) -> None:
+    """How long a switchover takes for a client that writes, and how long its promotion."""
     with Lab(options("sync", 'sync_wait = "3s"')) as lab:
         lab.power_on()
         active, standby = settled(lab)
@@ -60,22 +94,31 @@ def main() -> None:
             gaps.append(writer.gap_ms(begun_ns))
         _tell("switchover, longest time between two commits, ms", gaps)
         _tell("promotion, ms", promotions(list(lab.machines.values())))
-        managed, alone = [], []
-        for _ in range(PAIRS):
-            managed.append(rate(writer, seconds))
-            for machine in (active, standby):
-                machine.signal_agent(signal.SIGUSR1)  # the servers run on
-            alone.append(rate(writer, seconds))
-            for machine in (active, standby):
-                machine.start_agent()
-            settled(lab)
-            in_sync(lab, active)
-        _tell("commits a second, with the agents", managed)
-        _tell("commits a second, without", alone)
-        parts = [a / b for a, b in zip(managed, alone, strict=True)]
-        _tell("with, as a part of without", parts)
-        _tell("the same, of all seconds together", [sum(managed) / sum(alone)])
         writer.close()
+
+
+def costs(windows: int) -> None:
+    """What the commits of a client lose to agents with the times that they have by default."""
+    hasty = options("sync")
+    tables = (hasty.tables or "").replace('interval = "1s"\n', "")
+    with Lab(replace(hasty, timing=TIMING, check_every="30s", tables=tables)) as lab:
+        lab.power_on()
+        active, _standby = settled(lab)
+        in_sync(lab, active)
+        lab.client.close()
+        lab.observer.close()
+        writer = Writer(lab)
+        writer.wait_acked()
+        machines = list(lab.machines.values())
+        before_s, begun_s = cpu_s(agents(machines)), time.monotonic()
+        managed, alone = commits(writer, machines, windows)
+        took_s = time.monotonic() - begun_s
+        used = 100 * (cpu_s(agents(machines)) - before_s) / took_s
+        writer.close()
+    _tell("commits in a window, with the agents", managed)
+    _tell("commits in a window, without", alone)
+    _tell("with, as a part of without, of all windows together", [sum(managed) / sum(alone)])
+    _tell("processor of all agents, % of one core, half of the time stopped", [used])
 
 
 def _tell(name: str, values: list[float] | list[int]) -> None:
