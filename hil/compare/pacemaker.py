@@ -24,6 +24,7 @@ _KEY_BYTES = 128
 _WIRES = 2
 """Client LAN and direct cable, as haagent has them."""
 _GROUP = ("service", "vip")
+_FENCING = "stonith-enabled"
 _FENCE_TIMEOUT_S = 60
 """For starts and monitors of a fence device, by default 20 s: the agent is a Python program, which
 an emulated processor takes long to load. A fence itself has 60 s anyway."""
@@ -93,7 +94,7 @@ class Pacemaker:
         """The cluster's configuration by its sections."""
         config = ET.Element("crm_config")
         held = ET.SubElement(config, "cluster_property_set", id="cib-bootstrap-options")
-        for name, value in self.properties.items():
+        for name, value in {**self.properties, _FENCING: "false"}.items():
             ET.SubElement(held, "nvpair", id=f"option-{name}", name=name, value=value)
         defaults = ET.Element("rsc_defaults")
         defaults.append(_values("defaults", "meta_attributes", {"resource-stickiness": "1"}))
@@ -149,6 +150,11 @@ class Pacemaker:
         for section, element in self.sections().items():
             order = ["cibadmin", "--modify", "--allow-create", "--scope", section, "--xml-pipe"]
             first.ssh.run(*order, text=ET.tostring(element, encoding="unicode"))
+        # While all of it loads, a token is late now and then, and a server that was shot with "off"
+        # would stay off: fencing is on once there is something to fence for.
+        look(lambda: _serves(_monitor(first)), READY_LIMIT_S, "a group that runs")
+        on = ("--type", "crm_config", "--name", _FENCING, "--update", "true")
+        first.run("crm_attribute", *on)
 
     def could_take_over(self, active: Guest, standby: Guest) -> bool:
         """See Contender."""
@@ -174,17 +180,26 @@ def _both_online(monitor: ET.Element | None) -> bool:
     return len(good) == len(NODES)
 
 
+def _serves(monitor: ET.Element | None) -> bool:
+    """Whether both nodes are in the cluster and the group runs on one of them."""
+    where = _started(monitor)
+    return _both_online(monitor) and all(len(where.get(name, [])) == 1 for name in _GROUP)
+
+
 def all_started(monitor: ET.Element | None, holder: str) -> bool:
     """Whether the group runs on a node and every fence device somewhere, and nothing is to do."""
-    if monitor is None:
-        return False
-    where = {
-        str(resource.get("id")): [str(node.get("name")) for node in resource.findall("node")]
-        for resource in monitor.iter("resource")
-        if resource.get("role") == "Started" and resource.get("pending") is None
-    }
+    where = _started(monitor)
     fences = all(where.get(f"fence-{node}") for node in NODES)
     return fences and all(where.get(name) == [holder] for name in _GROUP)
+
+
+def _started(monitor: ET.Element | None) -> dict[str, list[str]]:
+    """On which nodes each resource runs; nothing of one with which something is still to do."""
+    return {
+        str(resource.get("id")): [str(node.get("name")) for node in resource.findall("node")]
+        for resource in (() if monitor is None else monitor.iter("resource"))
+        if resource.get("role") == "Started" and resource.get("pending") is None
+    }
 
 
 DEFAULT = Pacemaker(
