@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from haagent.commits import at_risk
 from haagent.core.effects import Fence, PowerOn
 from haagent.core.events import Event, FenceFinished, PowerOnFinished
 from haagent.core.phases import (
@@ -32,6 +31,7 @@ from haagent.core.phases import (
 )
 from haagent.core.reasons import Reason
 from haagent.core.state import Group, State, Step
+from haagent.status.commits import at_risk
 
 COMMITS = "commits"
 """Not a takeover: they went on alone by `sync_policy` though the peer could have been promoted."""

@@ -17,7 +17,8 @@ from haagent.edges import Edges
 from haagent.links.linkset import LinkSet
 from haagent.metrics.figures import Figures, Limited
 from haagent.onlookers import Onlookers
-from haagent.status import Sources, snapshot
+from haagent.status.snapshot import snapshot
+from haagent.status.sources import Sources
 from haagent.watchdog import Watchdog
 
 

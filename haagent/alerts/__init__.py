@@ -55,3 +55,8 @@ class Receiver:
     """An alarm that comes or goes is news when it has lasted so long."""
     timeout_s: float = 30.0
     """Of one try."""
+
+
+def undelivered_code(alert: str) -> str:
+    """Of the alarm about an [[alert]] that does not get through."""
+    return f"alert_{alert}"

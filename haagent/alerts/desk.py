@@ -19,13 +19,12 @@ from typing import Any
 
 import structlog
 
-from haagent.alerts import Receiver, Severity
+from haagent.alerts import Receiver, Severity, undelivered_code
 from haagent.alerts.courier import Courier
 from haagent.alerts.notice import Kind, Notice, Sender, Subject
 from haagent.alerts.standing import Standing, alarms
 from haagent.bugs import die_of_bugs
 from haagent.core.settings import S
-from haagent.status import undelivered_code
 
 LOOK_S = 1.0
 """A status takes half a millisecond."""

@@ -19,7 +19,8 @@ from haagent.core.settings import S
 from haagent.core.wire import Role
 from haagent.links import Link
 from haagent.links.linkset import LinkState as PathState
-from haagent.status import Sources, snapshot
+from haagent.status.snapshot import snapshot
+from haagent.status.sources import Sources
 from haagent.vip import Vip
 
 READY = Readiness("alpha-bmc", 1, Power.ON, 90 * S)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from haagent.commits import commits
 from haagent.core.phases import Active, Standby
 from haagent.core.settings import GroupSettings
 from haagent.core.state import Group, Sync
+from haagent.status.commits import commits
 
 
 @pytest.mark.parametrize(
