@@ -125,7 +125,7 @@ class Agent:
             self._take,
             self._report.status,
             history,
-            self._edges.measure_settle,
+            self._edges.shooting.measure_settle,
             self._onlookers.box.flush,
             reload=self._reload.answer,
             drill=self._drills.answer,
@@ -328,18 +328,18 @@ class Agent:
             self._onlookers.counts.frames[f"refused_{error.refusal}"] += 1
             return
         self._onlookers.counts.frames["frames"] += 1
-        self._edges.heard_ns = min(heard_ns, time.monotonic_ns())
+        self._edges.shooting.heard_ns = min(heard_ns, time.monotonic_ns())
         self._right.heard(frame)
-        self._take(PeerHeard(link, self._edges.heard_ns, frame))
+        self._take(PeerHeard(link, self._edges.shooting.heard_ns, frame))
 
     def _know_peer(self, before: State, state: State) -> None:
         """Hold the peer's fence devices to the machine that its own frames say it is."""
         if state.view is not None:
-            self._edges.outwaiting.peer_unfed_s = state.view.body.unfed_s
+            self._edges.shooting.outwaiting.peer_unfed_s = state.view.body.unfed_s
         identity = state.view.body.host_identity if state.view else b""
         known = before.view.body.host_identity if before.view else b""
         if identity != known and any(identity):
-            self._edges.expect_identity(identity)
+            self._edges.shooting.expect_identity(identity)
 
     def _interface_changed(self, before: Interface, now: Interface) -> None:
         for index, link in enumerate(self._configuration.links):

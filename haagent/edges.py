@@ -4,20 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from functools import partial
-from uuid import UUID
 
 import structlog
 
-from fencing import FenceOutcome
-from fencing.levels import Fence as FenceLevels
-from fencing.lock import FenceLock, lock_path
-from fencing.readiness import Readiness, levels_ready
-from fencing.settle import SettleTimes, Shot
 from haagent.admission import Admission
 from haagent.bugs import die_of_bugs
 from haagent.config import Configuration
@@ -37,8 +31,6 @@ from haagent.core.effects import (
 )
 from haagent.core.events import (
     Event,
-    FenceFinished,
-    FenceReadied,
     GroupLost,
     GroupStarted,
     GroupStartFailed,
@@ -46,7 +38,6 @@ from haagent.core.events import (
     GroupStopped,
     Persisted,
     PersistFailed,
-    PowerOnFinished,
     ReachChanged,
     VipProbed,
     VipProbeFailed,
@@ -56,9 +47,9 @@ from haagent.durable import DurableError, DurableRecord
 from haagent.errors import EdgeError
 from haagent.evidence import PROBE_WINDOW_S, Evidence, Probes
 from haagent.netlink import Netlink
-from haagent.outwaiting import Outwaiting
 from haagent.reach import Verdict
 from haagent.services import Services
+from haagent.shooting import Shooting
 from haagent.vip import Vip
 from haagent.vip.frames import FrameShelf
 from haagent.vip.holder import VipHolder
@@ -123,25 +114,8 @@ class Edges:
         )
         self.services = Services(configuration.groups, self.holder, self.admission, take, note)
         self._evidence = Evidence(configuration, netlink, self._prober, self._reach_changed)
-        peer = configuration.pair.peer
-        settle = SettleTimes(configuration.state_dir / "settle.json")
-        lock = lock_path(configuration.control_socket, configuration.node_names[peer])
-        self.fence = FenceLevels(
-            configuration.devices[peer],
-            on_readiness=self._fence_readied,
-            hedge_after_s=configuration.hedge_after_s,
-            lock=FenceLock(lock, "haagent"),
-            last_heard_ns=lambda: self.heard_ns,
-            settle_s=settle.settle_s,
-        )
-        self.settle = settle
         self.panel = make_panel(configuration)
-        self.heard_ns: int | None = None
-        """When the peer's last authentic frame arrived, monotonic: one read off does not speak."""
-        self.outwaiting = Outwaiting(
-            self.panel, lambda: self.heard_ns, allowed=configuration.watchdog.fence
-        )
-        self._fence_judged: tuple[bool, str] | None = None
+        self.shooting = Shooting(configuration, self.panel, take, self.write, self._left_out)
         self._disk = ThreadPoolExecutor(1, "disk")
         self._tasks: set[asyncio.Task[None]] = set()
         self._fencing: asyncio.Task[None] | None = None
@@ -162,7 +136,7 @@ class Edges:
         self._evidence.start()
         self.services.open()
         self.panel.start()
-        await self.fence.start()
+        await self.shooting.start()
         self.admission.start()
 
     async def close(self) -> None:
@@ -181,7 +155,7 @@ class Edges:
         self.holder.close()
         self._frames.close()
         self._disk.shutdown(wait=False, cancel_futures=True)
-        await self.fence.close()
+        await self.shooting.close()
 
     async def found(self) -> frozenset[int]:
         """Groups that certainly run on this host now."""
@@ -200,13 +174,13 @@ class Edges:
             case Fence():
                 if self._powering is not None:
                     self._powering.cancel()
-                work = self._after(self._powering, self._power_off(effect.attempt))
+                work = self._after(self._powering, self.shooting.off(effect.attempt))
                 self._fencing = self._spawn(work)
             case AbandonFence():
                 if self._fencing is not None:
                     self._fencing.cancel()
             case PowerOn():
-                self._powering = self._spawn(self._power_on(effect.attempt))
+                self._powering = self._spawn(self.shooting.on(effect.attempt))
             case Persist():
                 self._spawn(self._persist(effect))
             case ProbeVip():
@@ -229,10 +203,6 @@ class Edges:
         """After each step of the core."""
         self.panel.observe(before, state)
         self.admission.observe(state)
-
-    def expect_identity(self, identity: bytes) -> None:
-        """The peer said which machine it is: its fence devices must say the same."""
-        self.fence.expect_identity(UUID(bytes=identity))
 
     def write(self, work: Callable[[], None]) -> asyncio.Future[None]:
         """Run something that touches the disk, after everything written before."""
@@ -259,9 +229,8 @@ class Edges:
         self._configuration = new
         self.panel.take_keys(make_seal(new.cluster, new.keys))
         self.services.reconfigure(new.groups, probes.watching)
-        self.fence.reconfigure(new.devices[new.pair.peer], new.hedge_after_s)
         self.admission.reconfigure(new.devices[new.pair.me])
-        self._judge_fence()
+        self.shooting.reconfigure(new)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -331,61 +300,17 @@ class Edges:
         else:
             self._take(Persisted(effect.attempt))
 
-    async def _power_off(self, attempt: int) -> None:
-        report = await self.fence.off()
-        for step in report.steps:
-            log.info(
-                "fence.device_answered",
-                attempt=attempt,
-                device=step.device,
-                level=step.level,
-                outcome=step.outcome.value,
-                detail=step.detail,
-                evidence=step.evidence,
-                ordered_ns=step.ordered_ns,
-                read_off_ns=step.read_off_ns,
-                took_ms=(step.finished_ns - step.started_ns) / 1e6,
-            )
-        self.measure_settle(report.proof)
-        outcome, detail = report.outcome, report.detail
-        read_ns = report.read_off_monotonic_ns
-        if outcome is not FenceOutcome.CONFIRMED_OFF:
-            gone_ns = await self.outwaiting.gone()
-            if gone_ns is not None:
-                outcome, read_ns = FenceOutcome.CONFIRMED_OFF, gone_ns
-                log.info("fence.outwaited", attempt=attempt, instead_of=detail)
-                detail = f"reset by its own watchdog; {detail}"
-        self._take(FenceFinished(attempt, outcome, detail, read_ns))
-
-    def measure_settle(self, shots: Sequence[Shot]) -> None:
-        """The peer was read off: how much longer was it heard?"""
-        devices = self._configuration.devices[self._configuration.pair.peer]
-        if self.settle.learn(devices, shots, self.heard_ns):
-            self.write(self.settle.save)
-
-    async def _power_on(self, attempt: int) -> None:
-        report = await self.fence.on()
-        self._take(PowerOnFinished(attempt, report.ok, report.detail))
-
-    def _fence_readied(self, readiness: Readiness) -> None:
-        log.debug("fence.checked", device=readiness.device, ready=readiness.ready)
-        self._judge_fence()
-
     def _shut_out(self, reason: str) -> None:
         self.services.shut_out(reason)
 
-    def _admission_changed(self) -> None:
-        self._judge_fence()
-        self.services.admission_changed()
+    def _left_out(self) -> str:
+        """Why no shot of ours counts: a level may ask for a disk that does not let us in."""
+        trouble = self.admission.trouble
+        return f"this node is not let in: {trouble}" if trouble else ""
 
-    def _judge_fence(self) -> None:
-        judged = levels_ready(self.fence.readiness)
-        if self.admission.trouble:
-            shut_out = f"this node is not let in: {self.admission.trouble}"
-            judged = False, "; ".join(filter(None, (shut_out, judged[1])))
-        if judged != self._fence_judged:
-            self._fence_judged = judged
-            self._take(FenceReadied(*judged))
+    def _admission_changed(self) -> None:
+        self.shooting.judge()
+        self.services.admission_changed()
 
     def _reach_changed(self, group: int, verdict: Verdict) -> None:
         name = self._configuration.pair.groups[group].name
