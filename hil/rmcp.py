@@ -19,6 +19,7 @@ from uuid import UUID
 
 from hil import rmcp_packet as wire
 from hil.rmcp_chassis import (
+    CHANNEL_INFO,
     CONTROL,
     DEVICE_GUID,
     DEVICE_ID,
@@ -49,6 +50,7 @@ _LEVELS = {
     DEVICE_GUID: USER,
     SYSTEM_GUID: USER,
     LAN_PARAMETERS: OPERATOR,
+    CHANNEL_INFO: USER,
     _SET_PRIVILEGE: USER,
     _CLOSE_SESSION: USER,
     _SESSION_INFO: USER,

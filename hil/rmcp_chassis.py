@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from uuid import UUID
 
+from hil import rmcp_lan as lan
+
 _POWER_DOWN, _POWER_UP = 0, 1
 OK, NOT_IN_PRESENT_STATE, NOT_A_COMMAND = 0x00, 0xD5, 0xC1
 STATUS, CONTROL = (0x00, 0x01), (0x00, 0x02)
 DEVICE_ID, DEVICE_GUID, SYSTEM_GUID = (0x06, 0x01), (0x06, 0x08), (0x06, 0x37)
-LAN_PARAMETERS = (0x0C, 0x02)
+CHANNEL_INFO, LAN_PARAMETERS = (0x06, 0x42), (0x0C, 0x02)
 """Network function and command (appendix G)."""
-_MAC_PARAMETER, _PARAMETER_REVISION = 5, 0x11
-_PARAMETER_NOT_SUPPORTED = 0x80
 _DEVICE = bytes((0x20, 0x81, 1, 0, 0x02, 0x80, 0, 0, 0, 1, 0))
 """Device 20h, firmware 1.0, IPMI 2.0, a chassis device, no manufacturer (20.1)."""
 
@@ -54,6 +54,8 @@ class Chassis:
     guid: UUID | None = None
     device_guid: UUID | None = None
     mac: bytes | None = b"\x02\x00\x00\x00\x00\x01"
+    channels: dict[int, lan.Channel] = field(default_factory=lambda: {1: lan.Channel()})
+    """Those of a LAN, by number."""
     faults: ChassisFaults = field(default_factory=ChassisFaults)
     orders: list[str] = field(default_factory=list)
     """"on" and "off" as they were taken, carried out or not."""
@@ -76,10 +78,10 @@ class Chassis:
             return self._control(data), b""
         if command == DEVICE_ID:
             return OK, _DEVICE
+        if command == CHANNEL_INFO:
+            return lan.information(self.channels, data)
         if command == LAN_PARAMETERS:
-            if self.mac is None or data[1] != _MAC_PARAMETER:
-                return _PARAMETER_NOT_SUPPORTED, b""
-            return OK, bytes([_PARAMETER_REVISION]) + self.mac
+            return lan.parameter(self.channels, self.mac, data)
         guid = {SYSTEM_GUID: self.guid, DEVICE_GUID: self.device_guid}.get(command)
         return (NOT_A_COMMAND, b"") if guid is None else (OK, guid.bytes)
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from haagent.asking import output
@@ -17,9 +18,12 @@ IPMI_DEVICES = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
 """As ipmitool looks for them."""
 SMBIOS_IPMI = Path("/sys/firmware/dmi/entries/38-0")
 """Source: SMBIOS 3.7, 7.39, "IPMI Device Information"."""
-CHANNELS = range(1, 8)
-ASK_LIMIT_S = 15.0
-"""A BMC that is busy takes some seconds for a parameter."""
+CHANNELS = range(1, 12)
+"""Those that may be of a LAN. Source: IPMI 2.0, 6.3, "Channel Numbers"."""
+ASK_LIMIT_S = 30.0
+"""For all questions together: a BMC that is busy takes some seconds for a parameter."""
+
+Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,10 @@ class OwnBmc:
     """What this machine's own BMC says of itself."""
 
     present: bool
-    address: IPv4Address | None = None
+    addresses: tuple[Address, ...] = ()
+    """On all its channels of a LAN, those of IPv4 first."""
     trouble: str = ""
-    """Why its address could not be asked."""
+    """Why they could not be asked."""
 
 
 def look(subject: Subject) -> Iterator[Line]:
@@ -56,25 +61,27 @@ def compared(bmc: OwnBmc, listed: Mapping[str, str], node: str) -> Line:
     if not bmc.present:
         text = f"no /dev/ipmi0 here: whether {names} is this machine's is seen by the peer only"
         return unknown(what, text, "modprobe ipmi_si ipmi_devintf")
-    if bmc.address is None:
+    if not bmc.addresses:
         return unknown(what, bmc.trouble, "install ipmitool; look into the firmware's setup")
-    if name := listed.get(str(bmc.address)):
-        return ok(what, f"says that its address is {bmc.address}, as {name} has it")
-    if not all(map(_is_ipv4, listed)):
-        text = f"says that its address is {bmc.address}; {names} is not listed by an IPv4 address"
+    says = f"says that it has {', '.join(map(str, bmc.addresses))}"
+    known = {_parsed(text): name for text, name in listed.items()}
+    if match := next((one for one in bmc.addresses if one in known), None):
+        return ok(what, f"{says}; {match} is what {known[match]} has")
+    told = {address.version for address in bmc.addresses}
+    if not all(address is not None and address.version in told for address in known):
+        text = f"{says}; {names} is listed by {', '.join(listed)}, which cannot be compared"
         return unknown(what, text, "see whether they are one: haagent fence cycle at a quiet hour")
-    text = f"says that its address is {bmc.address}; {names} of {node} has {', '.join(listed)}"
+    text = f"{says}; {names} of {node} has {', '.join(listed)}"
     remedy = "correct [[fence]] address, or the BMC's own; behind NAT: prove it by fence cycle"
     return warning(what, text, remedy)
 
 
-def _is_ipv4(text: str) -> bool:
-    """Whether it can be compared with what a BMC says: no name, no other version."""
+def _parsed(text: str) -> Address | None:
+    """An address that can be compared with what a BMC says, however it is written; no name."""
     try:
-        IPv4Address(text)
+        return ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def own_bmc(interface: Sequence[str] = ("-I", "open")) -> OwnBmc:
@@ -89,19 +96,46 @@ def own_bmc(interface: Sequence[str] = ("-I", "open")) -> OwnBmc:
             text = "no /dev/ipmi0, although the firmware names a BMC: modprobe ipmi_si ipmi_devintf"
             return OwnBmc(present=True, trouble=text)
         return OwnBmc(present=False)
-    for channel in CHANNELS:
-        shown = output("ipmitool", *interface, "lan", "print", str(channel), limit_s=ASK_LIMIT_S)
-        address = lan_address(shown or "")
-        if address is not None:
-            return OwnBmc(present=True, address=address)
-    return OwnBmc(present=True, trouble="ipmitool is missing, or the BMC has no address on a LAN")
+    addresses = _asked(interface)
+    if not addresses:
+        text = "ipmitool is missing, or the BMC has no address on a LAN"
+        return OwnBmc(present=True, trouble=text)
+    return OwnBmc(present=True, addresses=addresses)
 
 
-def lan_address(shown: str) -> IPv4Address | None:
-    """The address in what `ipmitool lan print` shows; None for one that is not set."""
-    match = re.search(r"^IP Address\s*: (\S+)$", shown, re.MULTILINE)
-    try:
-        address = IPv4Address(match[1]) if match else None
-    except ValueError:
-        return None
-    return None if address is None or address.is_unspecified else address
+def _asked(interface: Sequence[str]) -> tuple[Address, ...]:
+    """Every address that it tells in time. ipmitool before 1.8.19 does not ask for IPv6."""
+    end_s = time.monotonic() + ASK_LIMIT_S
+    found: set[Address] = set()
+    for channel in map(str, CHANNELS):
+        for question in (("lan", "print", channel), *_V6_QUESTIONS):
+            words = (word.format(channel=channel) for word in question)
+            left_s = max(end_s - time.monotonic(), 0.0)
+            shown = output("ipmitool", *interface, *words, limit_s=left_s)
+            if shown is None and question[0] == "lan":
+                break  # No channel of a LAN.
+            found |= lan_addresses(shown or "")
+    return tuple(sorted(found, key=lambda one: (one.version, one)))
+
+
+_V6_QUESTIONS = (
+    ("lan6", "print", "{channel}", "static_addr"),
+    ("lan6", "print", "{channel}", "dynamic_addr"),
+)
+_SHOWN_V4 = re.compile(r"^IP Address\s*: (\S+)$", re.MULTILINE)
+_SHOWN_V6 = re.compile(
+    r"^ +(?:Enabled: +yes|Source/Type: .*)\n +Address: +([^\s/]+)/\d+\n +Status: +active$",
+    re.MULTILINE,
+)
+
+
+def lan_addresses(shown: str) -> frozenset[Address]:
+    """Those in what `ipmitool lan print` or `lan6 print` shows that are in use.
+
+    No link-local ones: they say nothing without an interface of ours.
+    """
+    texts = (*_SHOWN_V4.findall(shown), *_SHOWN_V6.findall(shown))
+    addresses = (_parsed(text) for text in texts)
+    return frozenset(
+        one for one in addresses if one and not (one.is_unspecified or one.is_link_local)
+    )

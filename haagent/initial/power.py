@@ -26,14 +26,14 @@ def ask_power(
     heading("Power")
     say("The standby switches a silent active off and reads it back, before it takes over.")
     if machine.bmc.present:
-        where = machine.bmc.address or f"address not known: {machine.bmc.trouble}"
-        say(f"This machine has a BMC: {where}.")
+        where = ", ".join(map(str, machine.bmc.addresses))
+        say(f"This machine has a BMC: {where or f'address not known: {machine.bmc.trouble}'}.")
     bmcs: list[BmcAnswer] = []
     pdus: list[PduAnswer] = []
     for node in nodes:
         while True:
-            known = machine.bmc.address if node == nodes[0] else None
-            bmc = _bmc(node, known, [str(one.address) for one in bmcs])
+            known = machine.bmc.addresses if node == nodes[0] else ()
+            bmc = _bmc(node, known[:1], [str(one.address) for one in bmcs])
             pdu = _pdu(node, machine.serial_lines if node == nodes[1] else (), needed=bmc is None)
             if bmc or pdu:
                 break
@@ -43,12 +43,12 @@ def ask_power(
     return tuple(bmcs), tuple(pdus)
 
 
-def _bmc(node: str, known: Address | None, taken: list[str]) -> BmcAnswer | None:
+def _bmc(node: str, known: tuple[Address, ...], taken: list[str]) -> BmcAnswer | None:
     driver = choose(f"BMC of {node}: how it is spoken to", ("ipmi", "redfish", "none"), "ipmi")
     if driver == "none":
         return None
     address = ask(
-        "  Its address", lambda said: _address(said, taken), None if known is None else str(known)
+        "  Its address", lambda said: _address(said, taken), str(known[0]) if known else None
     )
     user = ask("  User there, with the right to switch power", _user, "haagent")
     limit = PASSWORD_BYTES_MAX if driver == "ipmi" else 255

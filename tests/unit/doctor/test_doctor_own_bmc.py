@@ -4,40 +4,68 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
 
 from haagent.doctor import Verdict
-from haagent.doctor.own_bmc import OwnBmc, compared, lan_address, own_bmc
+from haagent.doctor.own_bmc import OwnBmc, compared, lan_addresses, own_bmc
 from hil.bmc import IpmiSim
+from hil.rmcp import RmcpBmc
+from hil.rmcp_lan import Channel
 
 
-def test_the_own_bmc_is_asked_as_ipmitool_does(tmp_path: Path) -> None:
+def test_the_own_bmc_is_asked_as_ipmitool_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What ipmitool prints is read; here over the LAN, in hil/trials over /dev/ipmi0."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.bind(("127.0.0.1", 0))
         port = int(one.getsockname()[1])
     bmc = IpmiSim(tmp_path / "bmc", port, user="haagent", password="bench-only")  # noqa: S106  # the bench's
+    monkeypatch.setattr("haagent.doctor.own_bmc.CHANNELS", (1,))  # Each is a login that fails.
     way = ("-I", "lanplus", "-C", "3", "-L", "operator", "-H", bmc.address, "-p", str(bmc.port))
     with bmc:
         found = own_bmc((*way, "-U", "haagent", "-P", "bench-only"))
         refused = own_bmc((*way, "-U", "haagent", "-P", "wrong"))
-    assert found == OwnBmc(present=True, address=IPv4Address("127.0.0.1"))
-    assert refused.address is None
+    assert found == OwnBmc(present=True, addresses=(IPv4Address("127.0.0.1"),))
+    assert refused.addresses == ()
     assert "no address" in refused.trouble
 
 
-SAYS_11 = OwnBmc(present=True, address=IPv4Address("203.0.113.11"))
+def test_every_channel_and_both_versions_are_asked() -> None:
+    """A BMC that has its addresses on the third and the last channel, or of IPv6, has them."""
+    unset, link_local = IPv6Address("::"), IPv6Address("fe80::1")
+    wanted = tuple(map(ip_address, ("203.0.113.11", "2001:db8::8", "2001:db8::11")))
+    bmc = RmcpBmc()
+    bmc.chassis.channels = {
+        2: Channel(),
+        3: Channel(v4=IPv4Address("203.0.113.11")),
+        11: Channel(
+            static=(unset, IPv6Address("2001:db8::11")),
+            dynamic=(link_local, IPv6Address("2001:db8::8")),
+        ),
+    }
+    way = ("-I", "lanplus", "-C", "17", "-L", "operator", "-U", "haagent", "-P", "bench-only")
+    with bmc:
+        found = own_bmc((*way, "-H", bmc.address, "-p", str(bmc.port)))
+    assert found == OwnBmc(present=True, addresses=wanted)
+
+
+SAYS_11 = OwnBmc(present=True, addresses=(IPv4Address("203.0.113.11"),))
+SAYS_BOTH = OwnBmc(present=True, addresses=(*SAYS_11.addresses, IPv6Address("2001:db8::11")))
 
 
 @pytest.mark.parametrize(
     ("bmc", "listed", "verdict", "text"),
     [
-        (SAYS_11, {"203.0.113.11": "alpha-bmc"}, Verdict.OK, "as alpha-bmc has it"),
+        (SAYS_11, {"203.0.113.11": "alpha-bmc"}, Verdict.OK, "203.0.113.11 is what alpha-bmc has"),
         (SAYS_11, {"203.0.113.12": "alpha-bmc"}, Verdict.WARNING, "has 203.0.113.12"),
-        (SAYS_11, {"alpha-bmc.example": "alpha-bmc"}, Verdict.UNKNOWN, "not listed by"),
+        (SAYS_11, {"alpha-bmc.example": "alpha-bmc"}, Verdict.UNKNOWN, "cannot be compared"),
+        (SAYS_11, {"2001:db8::11": "alpha-bmc"}, Verdict.UNKNOWN, "cannot be compared"),
+        (SAYS_BOTH, {"2001:DB8:0::11": "alpha-bmc"}, Verdict.OK, "2001:db8::11 is what alpha-bmc"),
+        (SAYS_BOTH, {"2001:db8::12": "alpha-bmc"}, Verdict.WARNING, "has 2001:db8::12"),
         (OwnBmc(present=False), {"203.0.113.11": "alpha-bmc"}, Verdict.UNKNOWN, "no /dev/ipmi0"),
         (OwnBmc(present=True, trouble="mute"), {"203.0.113.11": "a"}, Verdict.UNKNOWN, "mute"),
     ],
@@ -51,18 +79,22 @@ def test_beside_the_configuration(
 
 
 @pytest.mark.parametrize(
-    ("shown", "address"),
+    ("shown", "addresses"),
     [
         (
             "IP Address Source       : Static Address\nIP Address              : 203.0.113.11\n",
-            "203.0.113.11",
+            {"203.0.113.11"},
         ),
-        ("IP Address              : 0.0.0.0\nSubnet Mask             : 0.0.0.0\n", None),
-        ("Invalid channel: 3\n", None),
-        ("IP Address              : nonsense\n", None),
-        ("", None),
+        ("IP Address              : 0.0.0.0\nSubnet Mask             : 0.0.0.0\n", set()),
+        ("Invalid channel: 3\n", set()),
+        ("IP Address              : nonsense\n", set()),
+        (
+            "    Source/Type:    DHCPv6\n    Address: 2001:db8::8/64\n    Status: failed\n",
+            set(),
+        ),
+        ("", set()),
     ],
 )
-def test_the_address_of_a_bmc(shown: str, address: str | None) -> None:
-    """Its address by its own line; none for one that is not set."""
-    assert lan_address(shown) == (None if address is None else ip_address(address))
+def test_the_addresses_of_a_bmc(shown: str, addresses: set[str]) -> None:
+    """An address by its own line; none for one that is not set, or not in use."""
+    assert lan_addresses(shown) == {ip_address(text) for text in addresses}
