@@ -30,6 +30,8 @@ OPTIONS: dict[str, Option] = {"logon": 1.5, "fresh_answer": 1.0, "warm_answer": 
 OTHER = UUID("00000000-89ab-cdef-a123-456789abcdef")
 WRONG = Secret(b"not-the-word")
 _SESSION_INFO = (0x06, 0x3D, (0,))
+COUNT_TRIES = 5
+"""For a busy machine: a try is a login, and may end in two seconds."""
 _TRUSTED = (
     "believed: nothing in the device tells. {how} Two independent levels and drills are the remedy."
 )
@@ -115,13 +117,16 @@ def sim_sessions(bmc: IpmiSim) -> int:
     """How many sessions it has besides the one that asks; 0 if it is dead."""
     if bmc._process is None:
         return 0
-    asking = IpmiDevice(settings(bmc))
+    asking, trouble = IpmiDevice(settings(bmc)), ""
     try:
-        return asking._command(*_SESSION_INFO)[2] - 1
-    except FenceError as error:
-        raise AssertionError(f"the sessions cannot be counted: {error}") from None
+        for _ in range(COUNT_TRIES):
+            try:
+                return asking._command(*_SESSION_INFO)[2] - 1
+            except FenceError as error:
+                trouble = str(error)
     finally:
         asking.close()
+    raise AssertionError(f"the sessions cannot be counted: {trouble}")
 
 
 def _fault(text: str) -> Callable[[Rig[IpmiSim]], None]:

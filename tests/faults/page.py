@@ -14,6 +14,11 @@ from .case import Case
 
 QUOTE_CHARACTERS_MAX = 160
 AT_ONCE_S = 1.0
+BUSY_PART = 0.5
+"""Of the time of an attempt, in which somebody had to wait for a processor; alone on the machine
+the table makes up a quarter of that."""
+GIVEN_UP = "it was given up"
+"""How the fence says that a worker had no answer at the deadline."""
 
 
 class Takes(Enum):
@@ -55,7 +60,8 @@ refused where the probe or frames contradict a proof (S8) is shown by `tests/sim
   left. `unknown`: an order may have been carried out, nothing proves it. After those two the next
   level is tried, at the latest after `hedge_after`. Without a proof nothing is taken over, and
   the attempt is repeated every `fence_retry`.
-- **after**: the deadline is 20 s, the default, where the proof must come, else {deadlines} s.
+- **after**: the deadline is {plenty} s where the proof must come, so that a busy machine changes
+  nothing, else {deadlines} s.
 - **machine**: what it really was at the moment of the answer.
 - **said**: first the fence's own words, then each finding of `haagent status`, without those that
   the first row of the section has too. What blocks is **bold**: the device is not counted on.
@@ -100,13 +106,15 @@ def page(cases: Mapping[str, Case], runs: Iterable[Run], before: str) -> str:
         by_section.setdefault(cases[run.name].section, []).append(run)
     short = {run.deadline_s for of in by_section.values() for run in of} - {PLENTY_S}
     deadlines = sorted(short)
-    text = [_HEAD.format(deadlines=f"{deadlines[0]:g} to {deadlines[-1]:g}")]
+    others = f"{deadlines[0]:g} to {deadlines[-1]:g}"
+    text = [_HEAD.format(plenty=f"{PLENTY_S:g}", deadlines=others)]
     for section, of in by_section.items():
         usual = frozenset(_stable(finding.text) for finding in of[0].findings)
         rows = [_columns(_COLUMNS), _columns(["---"] * len(_COLUMNS))]
         for number, run in enumerate(of):
             hidden = usual if number else frozenset()
-            rows.append(_row(cases[run.name], run, hidden, _time(run, before)))
+            as_before = _row_before(run, before) if _late_by_others(run) else ""
+            rows.append(as_before or _row(cases[run.name], run, hidden, _time(run, before)))
         text.append(f"\n## {_SECTIONS[section]}\n\n" + "\n".join(rows) + "\n")
     return "".join(text)
 
@@ -134,8 +142,8 @@ def _detail(case: Case, run: Run) -> str:
     """The fence's own words; of two workers, one of which was given up, only that."""
     device, outcome, words = run.detail.split(": ", 2)
     words = _stable(words)
-    if "it was given up" in words.split("; "):
-        words = "no answer from the worker in N s; it was given up"
+    if GIVEN_UP in words.split("; "):
+        words = f"no answer from the worker in N s; {GIVEN_UP}"
     return f"{device}: {outcome}: {'(what it said last)' if case.varies else words}"
 
 
@@ -160,13 +168,26 @@ def _machine(run: Run) -> str:
 
 
 def _time(run: Run, before: str) -> Takes:
-    fault = run.name.partition(": ")[2]
-    section = before.partition(f"## {_SECTIONS[run.name.partition(': ')[0]]}\n")[2]
-    row = section.partition("\n## ")[0].partition(f"| {_cell(fault)} | ")[2].partition("\n")[0]
+    row = _row_before(run, before)
     for takes in Takes:
         if f" | {takes.value} | " in row and takes.may_be(run):
             return takes
     return Takes.of(run)
+
+
+def _row_before(run: Run, before: str) -> str:
+    """How the page has it; "" if it has not."""
+    section, _, fault = run.name.partition(": ")
+    rows = before.partition(f"## {_SECTIONS[section]}\n")[2].partition("\n## ")[0].splitlines()
+    return next((row for row in rows if row.startswith(f"| {_cell(fault)} | ")), "")
+
+
+def _late_by_others(run: Run) -> bool:
+    """Whether a worker had no answer in time because others had the processor.
+
+    It is held to all that every row is held to; only what it would have said is not known.
+    """
+    return run.pressed_s > BUSY_PART * run.seconds and GIVEN_UP in run.detail
 
 
 def _stable(text: str) -> str:

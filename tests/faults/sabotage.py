@@ -103,7 +103,7 @@ LATE = Sabotage(
     "a worker that overruns is left alone",
     "client.py",
     "OVERRUN_S = 0.25",
-    "OVERRUN_S = 2.0",
+    "OVERRUN_S = 5.0",
     "ipmi: hangs in the order, and carries it out long after",
     "it took ",
 )
@@ -113,7 +113,7 @@ LATE = Sabotage(
 def carry_out_broken(sabotage: Sabotage) -> Run:
     """Carry out the row of a sabotage, in a process that does nothing else afterwards."""
     if sabotage == LATE:
-        client.OVERRUN_S = 2.0
+        client.OVERRUN_S = 5.0
         return carry_out(CASES[sabotage.row])
     with TemporaryDirectory(prefix="sabotage-") as folder:
         copy = Path(folder) / "fencing"

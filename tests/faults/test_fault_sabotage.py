@@ -14,7 +14,7 @@ from .sabotage import LATE, SABOTAGES, Sabotage, carry_out_broken
 from .table import CASES
 from .verdict import violations
 
-ALL = (*SABOTAGES, LATE)
+ALL = (LATE, *SABOTAGES)
 AT_ONCE = 5
 
 
