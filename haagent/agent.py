@@ -308,11 +308,12 @@ class Agent:
                 self._edges.carry_out(effect, held)
 
     def _send(self, beat: Beat) -> None:
-        self._watchdog.beat(time.monotonic_ns())
+        now_ns, interval_ns = time.monotonic_ns(), self._state.settings.timing.interval_ns
+        self._watchdog.beat(now_ns, interval_ns)
         if (unfed_s := self._watchdog.unfed_s) != self._state.settings.unfed_s:
             self._take(Reconfigured(replace(self._state.settings, unfed_s=unfed_s)))
         self._right.sent(self._heartbeats.following, host.boottime_ns())
-        self._notifier.beat(time.monotonic_ns())
+        self._notifier.beat(now_ns, interval_ns)
         keys, links = self._configuration.keys, len(self._configuration.links)
         for index, data in enumerate(self._heartbeats.signed(beat.body, keys, links)):
             self._links.send(index, data)

@@ -14,6 +14,8 @@ import socket
 from collections.abc import MutableMapping
 from contextlib import suppress
 
+from haagent.pace import Pace
+
 FEEDS_PER_TIMEOUT = 4
 """systemd advises half the timeout; this leaves room for a datagram that was dropped."""
 STATUS_CHARACTERS_MAX = 200
@@ -33,7 +35,7 @@ class Notifier:
         """
         self._socket: socket.socket | None = None
         self._pause_ns = watchdog_ns // FEEDS_PER_TIMEOUT
-        self._beat_ns: int | None = None
+        self._pace = Pace()
         self._fed_ns: int | None = None
         self._status = ""
         if address:
@@ -74,14 +76,18 @@ class Notifier:
         if line != self._status and self._send(f"STATUS={line}"):
             self._status = line
 
-    def beat(self, now_ns: int) -> None:
+    def beat(self, now_ns: int, interval_ns: int) -> None:
         """The loop has turned; call it with every heartbeat.
 
         Feeds systemd's watchdog, but never for a beat that is itself late: a loop that only
         crawls is as good as one that hangs, and starves like it (S7).
+
+        Args:
+            now_ns: Monotonic.
+            interval_ns: Between two beats that are on time.
         """
-        before_ns, self._beat_ns = self._beat_ns, now_ns
-        if not self._pause_ns or (before_ns is not None and now_ns - before_ns > self._pause_ns):
+        late_ns = self._pace.late_ns(now_ns, interval_ns)
+        if not self._pause_ns or late_ns > self._pause_ns:
             return
         hungry = self._fed_ns is None or now_ns - self._fed_ns >= self._pause_ns
         if hungry and self._send("WATCHDOG=1"):

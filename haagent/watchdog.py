@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine's own watchdog: resets it when this agent hangs while it may hold a group (S7).
 
-It is fed with the heartbeat, so what it watches is the loop itself: an agent that does not beat is
-not fed for. Fed no more it resets the machine, which is what the peer would do, and needs no BMC.
+It is fed with the heartbeat, so what it watches is the loop itself: an agent that does not beat, or
+whose every beat is late, is not fed for. Fed no more it resets the machine, which is what the peer
+would do, and needs no BMC.
 
 With `fence` it is the peer's last proof that this node is gone (S2 e): then it is fed only with the
 right to, see haagent.feeding, and neither opened nor given more time without it.
@@ -28,12 +29,15 @@ import structlog
 from haagent.errors import EdgeError
 from haagent.feeding import unfed_s
 from haagent.host import boottime_ns
+from haagent.pace import Pace
 
 SYSFS = Path("/sys/class/watchdog")
 SOFTWARE = "Software Watchdog"
 """softdog: it dies with the kernel that it is to watch, so it is taken only when asked for."""
 FEED_NS = 1_000_000_000
 """Between two feedings; a tenth of the default timeout."""
+LATE_PARTS = 4
+"""A beat that is later than this part of the timeout feeds nothing: on the next one it depends."""
 
 _SET_TIMEOUT, _GET_TIMEOUT, _KEEP_ALIVE = 0xC0045706, 0x80045707, 0x80045705
 """WDIOC_*. Source: Linux, include/uapi/linux/watchdog.h."""
@@ -159,6 +163,7 @@ class Watchdog:
         self._sysfs = sysfs
         self._devices = devices
         self._armed: Device | None = None
+        self._pace = Pace()
         self._fed_ns = 0
         self.chosen: Candidate | None = None
         self.timeout_s = 0
@@ -201,16 +206,23 @@ class Watchdog:
             self.trouble = str(error)
             log.warning("watchdog.absent", reason=self.trouble)
 
-    def beat(self, now_ns: int) -> None:
+    def beat(self, now_ns: int, interval_ns: int) -> None:
         """A heartbeat left: the loop is alive. Feeds it if that is due and may be done.
+
+        Never for a beat that is itself late: a loop that only crawls starves like one that hangs.
 
         Args:
             now_ns: Monotonic.
+            interval_ns: Between two beats that are on time.
 
         Raises:
             WatchdogError: It was to be armed only now, and cannot be.
         """
+        late_ns = self._pace.late_ns(now_ns, interval_ns)
         if (self._armed is None and not self._waits) or now_ns - self._fed_ns < FEED_NS:
+            return
+        if self._armed is not None and LATE_PARTS * late_ns > self.timeout_s * 1_000_000_000:
+            log.warning("watchdog.late", late_ms=late_ns // 1_000_000)
             return
         if not self._may_feed(boottime_ns()):
             if self._armed is not None:

@@ -111,7 +111,7 @@ class KeyTable(Table):
 class TimingTable(Table):
     """Form of [timing]; nanoseconds once read."""
 
-    interval: Annotated[int, PlainValidator(forms.span("10ms", "10s"))] = _DEFAULT.interval_ns
+    interval: Annotated[int, PlainValidator(forms.span("10ms", "2s"))] = _DEFAULT.interval_ns
     suspect_after: Annotated[int, PlainValidator(forms.span("20ms", "5m"))] = (
         _DEFAULT.suspect_after_ns
     )

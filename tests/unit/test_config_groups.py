@@ -31,7 +31,7 @@ from haagent.watchdog import WatchdogSettings
 
 APP = "/usr/local/sbin/app"
 MINUTE_NS = 60_000_000_000
-SLOW_BEATS = 'interval = "5s"\nsuspect_after = "20s"\ndead_after = "40s"'
+SLOW_BEATS = 'interval = "2s"\nsuspect_after = "20s"\ndead_after = "40s"'
 WATCHDOG = 'mode = "required"\nidentity = "iTCO_wdt"\ntimeout = "30s"'
 REFERENCES = 'references = ["192.0.2.1"]\nneighbours = []\n'
 
@@ -441,9 +441,11 @@ REFUSALS = [
     (example().replace("[hooks]", '[hooks]\non_alarm = ["mail"]'), "hooks.on_alarm", "absolute"),
     (example().replace("[hooks]", "[hooks]\non_alert = []"), "hooks.on_alert", "on_alarm?"),
     (example().replace('mode = "preferred"', 'mode = "soft"'), "watchdog.mode", "preferred"),
+    (example().replace('interval = "100ms"', 'interval = "2001ms"'), "timing.interval", "2s"),
     (
         example()
         .replace('interval = "100ms"\nsuspect_after = "400ms"\ndead_after = "1s"', SLOW_BEATS)
+        .replace('"iTCO_wdt"\ntimeout = "10s"', '"iTCO_wdt"\ntimeout = "5s"')
         .replace('serving_grace = "10s"', 'serving_grace = "1m"')
         .replace('fence_delay = "3s"', 'fence_delay = "30s"'),
         "watchdog.timeout",

@@ -31,7 +31,7 @@ WorkingDirectory={root}
 PROGRAM = (
     "import time; from haagent.notify import Notifier; n = Notifier.from_environment(); "
     "n.status('two  links'); n.ready(); now = time.monotonic_ns; "
-    "[(n.beat(now()), time.sleep({beat})) for each in range(10**6)]"
+    "[(n.beat(now(), 0), time.sleep({beat})) for each in range(10**6)]"
 )
 
 
@@ -95,17 +95,30 @@ def test_status_is_one_line_and_not_repeated(ear: Ear, notifier: Notifier) -> No
 def test_feeds_four_times_in_each_timeout(ear: Ear, notifier: Notifier) -> None:
     """With beats on time, systemd hears a sign of life every quarter of its timeout, not more."""
     for beat in range(41):
-        notifier.beat(beat * BEAT_NS)
+        notifier.beat(beat * BEAT_NS, 0)
     assert ear.heard() == ["WATCHDOG=1"] * 5
 
 
-def test_late_loop_starves(ear: Ear, notifier: Notifier) -> None:
+@pytest.mark.parametrize("interval_ns", [BEAT_NS, 2 * S])
+def test_late_loop_starves(ear: Ear, notifier: Notifier, interval_ns: int) -> None:
     """S7: a loop whose beats are all late feeds nothing, until the first that is on time."""
-    for beat in range(1, 20):
-        notifier.beat(beat * (S + 1))
+    gap_ns = interval_ns + S + 1
+    for now_ns in range(gap_ns, 20 * gap_ns, gap_ns):
+        notifier.beat(now_ns, interval_ns)
     assert ear.heard() == ["WATCHDOG=1"]
-    notifier.beat(19 * (S + 1) + BEAT_NS)
+    now_ns = 19 * gap_ns + interval_ns
+    notifier.beat(now_ns, interval_ns)
     assert ear.heard() == ["WATCHDOG=1"]
+
+
+def test_slowest_heartbeat_feeds_in_time(ear: Ear) -> None:
+    """With the longest interval that there may be, systemd still hears of it within its 5 s."""
+    interval_ns = 2 * S
+    notifier = Notifier(ear.socket.getsockname(), 5 * S)
+    for now_ns in range(0, 10 * interval_ns, interval_ns):
+        notifier.beat(now_ns, interval_ns)
+        assert ear.heard() == ["WATCHDOG=1"]
+    notifier.close()
 
 
 def test_environment_is_read_and_removed(ear: Ear) -> None:
@@ -147,7 +160,7 @@ def test_nobody_listens() -> None:
         notifier = Notifier(address, WATCHDOG_NS)
         notifier.ready()
         notifier.status("web active")
-        notifier.beat(0)
+        notifier.beat(0, 0)
         notifier.close()
         notifier.ready()
 
@@ -157,9 +170,9 @@ def test_full_socket_holds_nobody_up(ear: Ear, notifier: Notifier) -> None:
     count = 0
     while notifier._send("X=1"):
         count += 1
-    notifier.beat(BEAT_NS)
+    notifier.beat(BEAT_NS, 0)
     assert ear.heard() == ["X=1"] * count
-    notifier.beat(2 * BEAT_NS)
+    notifier.beat(2 * BEAT_NS, 0)
     assert ear.heard() == ["WATCHDOG=1"]
 
 

@@ -23,6 +23,7 @@ from haagent.watchdog import (
 )
 
 HARDWARE = "i6300ESB timer"
+BEAT_NS = FEED_NS // 10
 REQUIRED = WatchdogSettings("required")
 
 
@@ -102,10 +103,25 @@ def test_armed_fed_and_disarmed(tmp_path: Path) -> None:
     dog.open()
     assert (dog.timeout_s, dog.trouble) == (10, "")
     for now_ns in range(0, 3 * FEED_NS + 1, FEED_NS // 10):
-        dog.beat(FEED_NS + now_ns)
+        dog.beat(FEED_NS + now_ns, BEAT_NS)
     dog.close(disarm=True)
     assert FakeDevice.made.path == Path("/dev/watchdog0")
     assert FakeDevice.made.done == ["arm 10", *["feed"] * 4, "disarm"]
+
+
+@pytest.mark.parametrize("interval_ns", [BEAT_NS, 2 * FEED_NS])
+def test_a_loop_that_crawls_starves(tmp_path: Path, interval_ns: int) -> None:
+    """S7: beats later than a quarter of the timeout feed nothing; the first on time does."""
+    dog = Watchdog(WatchdogSettings(), sysfs=listed(tmp_path, HARDWARE))
+    dog.open()
+    now_ns = FEED_NS
+    dog.beat(now_ns, interval_ns)
+    for _ in range(5):
+        now_ns += interval_ns + 5 * FEED_NS // 2 + 1
+        dog.beat(now_ns, interval_ns)
+    assert FakeDevice.made.done == ["arm 10", "feed"]
+    dog.beat(now_ns + interval_ns, interval_ns)
+    assert FakeDevice.made.done == ["arm 10", "feed", "feed"]
 
 
 def test_groups_that_run_on_leave_it_armed(tmp_path: Path) -> None:
@@ -141,7 +157,7 @@ def test_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dog = Watchdog(WatchdogSettings(), sysfs=listed(tmp_path, HARDWARE))
     dog.open()
     assert "RuntimeWatchdogSec" in dog.trouble
-    dog.beat(FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
     dog.close(disarm=True)
     assert FakeDevice.made.done == []
 
@@ -150,7 +166,7 @@ def test_off_touches_nothing(tmp_path: Path) -> None:
     """Not even to look."""
     dog = Watchdog(WatchdogSettings("off"), sysfs=tmp_path / "none")
     dog.open()
-    dog.beat(FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
     dog.close(disarm=True)
     assert (dog.chosen, dog.trouble) == (None, "")
 
@@ -160,7 +176,7 @@ def test_one_that_takes_no_feeding_is_told(tmp_path: Path) -> None:
     dog = Watchdog(WatchdogSettings(), sysfs=listed(tmp_path, HARDWARE))
     dog.open()
     FakeDevice.made.broken = True
-    dog.beat(FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
     assert "takes no feeding" in dog.trouble
 
 
@@ -199,13 +215,13 @@ def test_a_fence_is_fed_with_the_right_to_only(tmp_path: Path) -> None:
     right = Right()
     dog = guarded(tmp_path, right)
     dog.open()
-    dog.beat(FEED_NS)
-    dog.beat(2 * FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
+    dog.beat(2 * FEED_NS, BEAT_NS)
     right.lasts = False
-    dog.beat(3 * FEED_NS)
+    dog.beat(3 * FEED_NS, BEAT_NS)
     assert "the peer and the witnesses are lost" in dog.trouble
     right.lasts = True
-    dog.beat(3 * FEED_NS + 1)
+    dog.beat(3 * FEED_NS + 1, BEAT_NS)
     assert (FakeDevice.made.done, dog.trouble) == (["arm 10", "feed", "feed"], "")
 
 
@@ -215,10 +231,10 @@ def test_a_fence_is_not_opened_without_the_right(tmp_path: Path) -> None:
     right.lasts = False
     dog = guarded(tmp_path, right)
     dog.open()
-    dog.beat(FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
     assert (dog.armed, dog.unfed_s, dog.trouble) == (False, 0, "")
     right.lasts = True
-    dog.beat(FEED_NS + 1)
+    dog.beat(FEED_NS + 1, BEAT_NS)
     assert (dog.armed, dog.unfed_s) == (True, 10 + 2 * 10)
 
 
@@ -229,7 +245,7 @@ def test_a_fence_that_runs_gets_no_longer_timeout(
     """S2 e: the peer goes by what it was told, and may hear of nothing else any more."""
     dog = guarded(tmp_path, Right(), running_s=running_s)
     dog.open()
-    dog.beat(FEED_NS)
+    dog.beat(FEED_NS, BEAT_NS)
     assert FakeDevice.made.done == [f"arm {armed_s}"]
     assert FakeDevice.made.runs == (running_s is not None)
 
@@ -245,7 +261,7 @@ def test_a_fence_that_runs_is_not_stopped_by_a_refusal(
     dog = guarded(tmp_path, Right(), running_s=running_s)
     dog.open()
     with pytest.raises(WatchdogError, match="its timeout is 21 s"):
-        dog.beat(FEED_NS)
+        dog.beat(FEED_NS, BEAT_NS)
     assert FakeDevice.made.done[-1] == end
 
 
