@@ -37,9 +37,7 @@ def information(channels: Mapping[int, Channel], data: bytes) -> tuple[int, byte
     return _OK, bytes((number, 0x04, 0x01, 0x80, 0xF2, 0x1B, 0x00, 0, 0))
 
 
-def parameter(
-    channels: Mapping[int, Channel], mac: bytes | None, data: bytes
-) -> tuple[int, bytes]:
+def parameter(channels: Mapping[int, Channel], mac: bytes | None, data: bytes) -> tuple[int, bytes]:
     """Get LAN Configuration Parameters (23.2).
 
     Args:
