@@ -11,7 +11,7 @@ MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
 
-.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb deb-try check coverage database-proof drill-deaths clean packages servers
+.PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb deb-try check coverage database-proof postgres-try drill-deaths clean packages servers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +59,10 @@ check: .venv/ready ## linters, types and the tests that take seconds and need no
 
 database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1
 	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
+
+postgres-try: packages .venv/ready ## the database's tests with another PostgreSQL: VERSION=13, 14, 16 or 17; ten minutes (root)
+	@packaging/prepare postgres
+	@$(PYTHON) -m hil.try_postgres $(VERSION)
 
 drill-deaths: packages .venv/ready ## a drill, its agent, or both are killed at every step of every kind (root)
 	DEATHS=all $(PYTHON) -m pytest -q tests/net/test_drill_deaths.py

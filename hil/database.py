@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psycopg
 
+from haagent.postgres.layout import debian
 from hil.agent import Agent
 from hil.namespaces import inside
 from hil.network import VIP
@@ -34,10 +35,15 @@ if TYPE_CHECKING:
     from hil.qemu.lab import VirtualLab
 
 GROUP = "db"
-PROGRAMS = Path(os.environ.get("POSTGRES_PROGRAMS", "/usr/lib/postgresql/15/bin"))
-"""Debian 12's, unless somebody wants to see another version."""
+OWN_VERSION = 15
+"""Debian 12's."""
+VERSION = int(os.environ.get("POSTGRES", OWN_VERSION))
+"""Another one for `make postgres-try`, which lays it where Debian would."""
+REWINDS = VERSION != 14
+"""No pg_rewind of 14 is to be had where the others are from."""
 PLACE = "/run/disk/pg"
 """Of everything of the server, as its machine sees it."""
+PROGRAMS = debian(VERSION, "main", Path(PLACE)).programs
 REPLICATOR = "replicator"
 PORT = 5432
 MAX_LAG = 1 << 20
@@ -81,8 +87,7 @@ restarts = 1
 [[group.resource]]
 kind = "postgresql"
 name = "postgres"
-version = 15
-programs = "{PROGRAMS}"
+version = {VERSION}
 data = "{PLACE}/data"
 configuration = "{PLACE}/data/postgresql.conf"
 log = "{PLACE}/log"

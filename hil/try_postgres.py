@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`make postgres-try`: the tests of the database with another version of PostgreSQL.
+
+It lies where Debian's packages would put it, beside the own one, for these tests alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from hil.postgres_versions import VERSIONS, laid_out
+from hil.processes import DIE_WITH_US, ROOT
+
+TESTS = (
+    "tests/unit/postgres",
+    "tests/net/test_postgres_async.py",
+    "tests/net/test_postgres_health.py",
+    "tests/net/test_postgres_return.py",
+    "tests/net/test_postgres_sync.py",
+    "tests/net/test_postgres_proof.py",
+    "tests/net/test_drill_writes.py",
+)
+EXIT_USAGE = 64
+
+
+def main() -> None:
+    """Arguments: the version, and what else pytest is to be told; ends as the tests do."""
+    version, *words = sys.argv[1:] or [""]
+    if version not in map(str, VERSIONS):
+        sys.stderr.write(f"VERSION is one of {', '.join(map(str, VERSIONS))}\n")
+        sys.exit(EXIT_USAGE)
+    tests = [sys.executable, "-m", "pytest", "-v", *(words or TESTS)]
+    command = [*DIE_WITH_US, *laid_out(int(version), tests)]
+    environment = os.environ | {"POSTGRES": version}
+    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)  # noqa: S603  # ours
+
+
+if __name__ == "__main__":
+    main()
