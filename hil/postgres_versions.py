@@ -100,8 +100,8 @@ def _from_debian(version: int, work: Path, directory: Path) -> None:
     libraries = directory / OVERLAID[0] / str(version) / "system"
     libraries.mkdir()
     triplet = f"{platform.machine()}-linux-gnu"
-    for folder in (work / "all/lib" / triplet, work / "all/usr/lib" / triplet):
-        for file in folder.glob("*.so*"):
+    for place in ("lib", "usr/lib"):
+        for file in (work / "all" / place / triplet).glob("*.so*"):
             if file.is_file():
                 shutil.copy2(file, libraries)
     _bind(directory, version, ("system",), loader=True)

@@ -6,6 +6,7 @@ Its settings are read as the server itself would (`postgres -C`), so it need not
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -27,6 +28,12 @@ FUNCTIONS = (
     "pg_read_binary_file(text, bigint, bigint, boolean)",
 )
 """What pg_rewind calls on the primary. Source: its manual page, NOTES."""
+STATISTICS_IN_FILES = 14
+"""The last version that writes its statistics to a directory while it runs."""
+VOLATILE = ("/run/", "/var/run/")
+"""Empty after a boot."""
+ALTER_SYSTEM_FORBIDDABLE = 17
+"""The first version in which it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,15 @@ async def objections(settings: PostgresSettings) -> AsyncIterator[Objection]:
         return
     server = Server(settings)
     try:
+        version = _version(settings)
+        program = await _program_version(server)
+        if program != version:
+            text = f"the data are of PostgreSQL {version}, the programs of {program}"
+            yield Objection("version", str(program), text)
+            return
         async for objection in _configured(settings, server):
+            yield objection
+        async for objection in _of_version(settings, server, version):
             yield objection
     except ResourceError as error:
         yield Objection("configuration", str(settings.layout.configuration), str(error))
@@ -124,6 +139,40 @@ async def _configured(settings: PostgresSettings, server: Server) -> AsyncIterat
         if value not in {"on", "remote_apply"}:
             text = 'durability = "sync" needs synchronous_commit = on'
             yield Objection("", f"synchronous_commit = {value}", text)
+
+
+async def _of_version(
+    settings: PostgresSettings, server: Server, version: int
+) -> AsyncIterator[Objection]:
+    """What only some versions have."""
+    if version <= STATISTICS_IN_FILES:
+        folder = await _value(settings, server, "stats_temp_directory")
+        if folder.startswith(VOLATILE):
+            text = "only pg_ctlcluster makes it after a boot, and without it autovacuum has nothing"
+            text += " to go by; take the line out, and restart"
+            yield Objection("", f"stats_temp_directory = {folder}", text)
+    if (
+        version >= ALTER_SYSTEM_FORBIDDABLE
+        and await _value(settings, server, "allow_alter_system") != "on"
+    ):
+        text = "the agent writes its settings by ALTER SYSTEM; set allow_alter_system = on"
+        yield Objection("", "allow_alter_system = off", text)
+
+
+def _version(settings: PostgresSettings) -> int:
+    """Major one of the data. Source: PostgreSQL, Database File Layout."""
+    try:
+        return int((settings.layout.data / "PG_VERSION").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResourceError(f"{settings.layout.data}/PG_VERSION: {error}") from error
+
+
+async def _program_version(server: Server) -> int:
+    done = await server.run("look", "postgres", "--version", limit_s=LIMIT_S, answers=True)
+    found = re.search(r"\(PostgreSQL\) (\d+)", done.answer)
+    if found is None:
+        raise ResourceError(f"postgres --version: {done}")
+    return int(found[1])
 
 
 async def _value(settings: PostgresSettings, server: Server, name: str) -> str:

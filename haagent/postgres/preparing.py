@@ -151,6 +151,8 @@ async def _role(settings: PostgresSettings, sql: Sql) -> AsyncIterator[str]:
         yield f"role {user}"
     if settings.passfile is not None and not settings.passfile.exists():
         password = secrets.token_urlsafe(24)
+        # As pg_hba.conf asks for it; 13 would keep it in the old form.
+        await sql.ask("SET password_encryption = 'scram-sha-256'", limit_s=LIMIT_S)
         statement = f"ALTER ROLE {_name(user)} PASSWORD {follow.quoted(password)}"
         await sql.ask(statement, limit_s=LIMIT_S)
         follow.write_private(settings, settings.passfile, f"*:*:*:{user}:{password}\n")

@@ -26,11 +26,14 @@ from haagent.postgres.layout import Layout, PostgresSettings
 from haagent.postgres.server import Server
 from haagent.postgres.sql import Sql
 from haagent.resources import ResourceError
+from hil.database import PROGRAMS, VERSION
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 LIMIT_S = 30.0
 BECOME = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
 Some = TypeVar("Some")
+_STATISTICS = "stats_temp_directory = '/var/run/postgresql/main.pg_stat_tmp'\n"
+DOUBTFUL = {13: _STATISTICS, 14: _STATISTICS, 17: "allow_alter_system = off\n"}
+"""A line that speaks against a server of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,19 @@ class Two:
     missing: PostgresSettings
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """The data of a fresh server."""
+    with tempfile.TemporaryDirectory(prefix="haagent-postgres-") as name:
+        shutil.chown(name, "postgres", "postgres")
+        data = Path(name) / "data"
+        words = [str(PROGRAMS / "initdb"), "-D", str(data), "-N"]
+        subprocess.run([*BECOME, *words], check=True, timeout=60)
+        yield data
+
+
 @pytest.fixture
-def two() -> Iterator[Two]:
+def two(made: Path) -> Iterator[Two]:
     """Debian's layout twice on one machine: a server that runs, a configuration without data."""
     folder = Path(tempfile.mkdtemp(prefix="haagent-postgres-"))
     folder.chmod(0o755)
@@ -77,8 +91,7 @@ def two() -> Iterator[Two]:
         )
         both.append(replace(settings, passfile=folder / f"{node}.pass"))
     pair = Two(*both)
-    data = str(pair.existing.layout.data)
-    subprocess.run([*BECOME, str(PROGRAMS / "initdb"), "-D", data, "-N"], check=True, timeout=60)
+    subprocess.run(["cp", "-a", made, pair.existing.layout.data], check=True)
     asyncio.run(Server(pair.existing).start(LIMIT_S))
     try:
         yield pair
@@ -207,3 +220,24 @@ def test_what_speaks_against_a_server(two: Two) -> None:
     (empty,) = [one for one in asyncio.run(every(objections(bare))) if one.key == "data"]
     assert not empty.refuses
     assert "haagent postgres setup" in empty.text
+
+
+def test_settings_that_only_some_versions_have(two: Two) -> None:
+    """They speak against a server of those versions, and no other is asked for them."""
+    before = against(two.existing)
+    assert "configuration" not in {one.key for one in before}
+    line = DOUBTFUL.get(VERSION, "")
+    with two.existing.layout.configuration.open("a") as file:
+        file.write(line)
+    fresh = [one.value for one in against(two.existing) if one not in before]
+    assert fresh == ([line.replace("'", "").strip()] if line else [])
+
+
+def test_data_of_another_version(two: Two) -> None:
+    """What the configuration calls its version is held against the data."""
+    (two.existing.layout.data / "PG_VERSION").write_text("12\n")
+    (objection,) = [one for one in against(two.existing) if one.key == "version"]
+    assert objection.value == str(VERSION)
+    assert "the data are of PostgreSQL 12" in objection.text
+    (two.existing.layout.data / "PG_VERSION").write_text(f"{VERSION}\n")
+    assert "version" not in {one.key for one in against(two.existing)}

@@ -25,10 +25,10 @@ from haagent.postgres.follow import identity, local_conninfo
 from haagent.postgres.layout import Layout, PostgresSettings
 from haagent.postgres.server import Server, postmaster
 from haagent.postgres.sql import Sql
+from hil.database import PROGRAMS
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 BECOME = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--")
 OWN_MEMORY = ("unshare", "--ipc")
 """With the setting below: shared memory that a killed server does not leave on this machine."""
