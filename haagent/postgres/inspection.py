@@ -198,11 +198,16 @@ async def _of_primary(settings: PostgresSettings) -> AsyncIterator[Objection]:
     try:
         if (await standing(sql, LIMIT_S)).role is not Role.PRIMARY:
             return
-        role = "SELECT rolreplication, rolcanlogin FROM pg_roles WHERE rolname = $1"
-        if await sql.ask(role, user, limit_s=LIMIT_S) != [("t", "t")]:
+        role = "SELECT rolreplication, rolcanlogin, rolpassword LIKE 'md5%' FROM pg_authid"
+        rows = await sql.ask(f"{role} WHERE rolname = $1", user, limit_s=LIMIT_S)
+        if not rows or rows[0][:2] != ("t", "t"):
             text = f"no such role; CREATE ROLE {user} LOGIN REPLICATION PASSWORD '...'"
             yield Objection("replication_user", user, text)
             return
+        if rows[0][2] == "t":
+            text = "its password is kept as MD5, which scram-sha-256 in pg_hba.conf refuses"
+            text += "; SET password_encryption = 'scram-sha-256', and set it anew"
+            yield Objection("replication_user", user, text, refuses=False)
         for function in FUNCTIONS:
             may = "SELECT has_function_privilege($1, $2, 'EXECUTE')"
             if await sql.ask(may, user, function, limit_s=LIMIT_S) != [("t",)]:

@@ -222,6 +222,27 @@ def test_what_speaks_against_a_server(two: Two) -> None:
     assert "haagent postgres setup" in empty.text
 
 
+def test_password_in_the_old_form(two: Two) -> None:
+    """As 13 keeps it, unless it is told otherwise; what `setup` makes is in the new one."""
+
+    def doubts() -> list[str]:
+        found = asyncio.run(every(objections(two.existing)))
+        return [one.text for one in found if not one.refuses and one.key == "replication_user"]
+
+    asyncio.run(every(preparing.prepare(two.existing)))
+    assert doubts() == []
+
+    async def set_as_before() -> None:
+        sql = Sql(local_conninfo(two.existing), identity(two.existing))
+        await sql.ask("SET password_encryption = md5", limit_s=LIMIT_S)
+        await sql.ask("ALTER ROLE replicator PASSWORD 'x'", limit_s=LIMIT_S)
+        sql.close()
+
+    asyncio.run(set_as_before())
+    (text,) = doubts()
+    assert "MD5" in text
+
+
 def test_settings_that_only_some_versions_have(two: Two) -> None:
     """They speak against a server of those versions, and no other is asked for them."""
     before = against(two.existing)
