@@ -10,22 +10,20 @@ from __future__ import annotations
 from pyroute2 import IPRoute
 
 from haagent import host
-from haagent.config import Configuration
+from haagent.config.load import Places
 from haagent.durable import DurableRecord
 from haagent.errors import EdgeError
 from haagent.vip import Vip, addresses
 
 
-def unheld(configuration: Configuration) -> tuple[Vip, ...]:
+def unheld(places: Places) -> tuple[Vip, ...]:
     """The addresses of the groups that this node does not hold."""
-    record, same_boot = DurableRecord(
-        configuration.state_dir / "record.json", host.boot_id()
-    ).load()
+    record, same_boot = DurableRecord(places.state_dir / "record.json", host.boot_id()).load()
     held = {name for name, group in record.groups if group.held and same_boot}
-    return tuple(vip for plan in configuration.groups if plan.name not in held for vip in plan.vips)
+    return tuple(vip for group, vips in places.vips.items() if group not in held for vip in vips)
 
 
-def tidy(configuration: Configuration) -> tuple[Vip, ...]:
+def tidy(places: Places) -> tuple[Vip, ...]:
     """Remove every such address that is here, and read back that it is gone.
 
     Only for when no agent runs: a running one looks after its addresses itself.
@@ -38,9 +36,7 @@ def tidy(configuration: Configuration) -> tuple[Vip, ...]:
     """
     try:
         with IPRoute() as route:
-            stale = sorted(
-                addresses.configured(route, unheld(configuration)), key=lambda vip: vip.address
-            )
+            stale = sorted(addresses.configured(route, unheld(places)), key=lambda vip: vip.address)
             addresses.remove_all(route, stale)
     except OSError as error:
         raise EdgeError(f"netlink: {error.strerror}") from error

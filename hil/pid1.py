@@ -41,6 +41,7 @@ mkdir -p /run/dbus
 mount -t tmpfs tmpfs /etc/systemd/system
 mount -t tmpfs tmpfs /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
+mount --make-rshared /
 exec env -i container=bench PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     SYSTEMD_UNIT_PATH="/etc/systemd/system:/run/systemd/system:/run/systemd/generator:$1" \
     /lib/systemd/systemd --system --unit=bench.target --log-target=console --log-level=notice \

@@ -16,6 +16,8 @@ KG_BYTES_MAX = 20
 """Source: IPMI 2.0, 22.25 "Set Channel Security Keys": K[G] is of 20 bytes."""
 
 CREDENTIAL_PREFIX = "credential:"
+AGENTS_CREDENTIALS = Path("/run/credentials/haagent.service")
+"""Those of the agent while it runs, root's alone: for root at a console."""
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _HEXADECIMAL_PREFIX = b"0x"
 
@@ -103,13 +105,14 @@ def _resolve(location: str, folder: Path) -> tuple[Path, int]:
     if _CREDENTIAL_NAME.fullmatch(name) is None:
         raise SecretFileError("is not the name of a credential; letters, digits, '.', '_', '-'")
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not directory:
+    if not directory and not AGENTS_CREDENTIALS.is_dir():
         raise SecretFileError(
-            "no CREDENTIALS_DIRECTORY is set; use LoadCredential= in the unit, or a path"
+            "no CREDENTIALS_DIRECTORY is set, and no agent runs with credentials;"
+            " use LoadCredential= in the unit, or a path"
         )
     # systemd lets the service user in by an ACL, whose mask stands in the group bits.
     # Source: systemd.exec(5), "LoadCredential=".
-    return Path(directory) / name, 0o007
+    return (Path(directory) if directory else AGENTS_CREDENTIALS) / name, 0o007
 
 
 def _check_private(status: os.stat_result, forbidden_mode: int) -> None:

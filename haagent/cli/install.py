@@ -7,25 +7,23 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from haagent.cli import asking, client
-from haagent.cli.loading import load_or_exit
+from haagent.cli.loading import places_or_exit
 from haagent.cli.options import DEFAULT_CONFIG, NodeOption
 from haagent.cli.verdict import Exit
 from haagent.errors import EdgeError
 
 PACKAGED = Path("usr/lib/systemd/system/haagent.service")
-ACTIVATION = (
-    ("systemd-sysusers",),
-    ("systemd-tmpfiles", "--create", "haagent.conf"),
-    ("systemctl", "daemon-reload"),
-    ("udevadm", "control", "--reload"),
-)
-"""Without these the files count from the next boot only. Harmless when nothing has changed."""
+TOLD = (("systemctl", "daemon-reload"), ("udevadm", "control", "--reload"))
+"""Who reads the files only when told to."""
+MADE = (("systemd-sysusers",), ("systemd-tmpfiles", "--create", "haagent.conf"))
+"""Group and folders, which would else be made by the next boot. They stay, as they may be used."""
 TIDY_TIMEOUT_S = 2.0
 
 
@@ -58,7 +56,7 @@ def install(
     except EdgeError as error:
         asking.fail(str(error), Exit.DEGRADED)
     if root == Path("/"):
-        _activate()
+        _activate(TOLD if remove else MADE + TOLD)
 
 
 def tidy(
@@ -69,16 +67,16 @@ def tidy(
 ) -> None:
     """Remove virtual addresses that this node does not hold, when no agent runs.
 
-    Those of a group that it holds stay: the next agent takes them up.
+    Those of a group that it holds stay: the next agent takes them up. No key or password is read.
     Exit codes: 0 none is left, 1 refused or failed, 78 the configuration is refused.
     """
     from haagent.tidy import tidy as remove  # noqa: PLC0415 pyroute2 is large
 
-    configuration = load_or_exit(config, node)
-    if _runs(configuration.control_socket):
+    places = places_or_exit(config, node)
+    if _runs(places.control_socket):
         asking.fail("an agent runs here, and looks after its addresses itself", Exit.DEGRADED)
     try:
-        removed = remove(configuration)
+        removed = remove(places)
     except EdgeError as error:
         asking.fail(str(error), Exit.DEGRADED)
     for vip in removed:
@@ -96,10 +94,10 @@ def _runs(socket: Path) -> bool:
     return True
 
 
-def _activate() -> None:
+def _activate(commands: Iterable[tuple[str, ...]]) -> None:
     """Let what runs already know of the files; what is not installed or does not run is left."""
     running = Path("/run/systemd/system").is_dir()
-    for command in ACTIVATION:
+    for command in commands:
         if shutil.which(command[0]) is None or (command[0] == "systemctl" and not running):
             continue
         # A container has no udev to talk to, and needs none.

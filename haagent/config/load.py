@@ -7,7 +7,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -62,6 +62,37 @@ def load(path: Path, node: str | None) -> Configuration:
     assert me is not None, "no error, and yet no node"
     configuration = _configuration(document, me, keys, secrets, tuple(findings.warnings))
     return replace(configuration, alerts=receivers)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where what a node holds is found: all that there is to know of it without a secret."""
+
+    vips: Mapping[str, tuple[Vip, ...]]
+    """By group."""
+    state_dir: Path
+    control_socket: Path
+
+
+def load_places(path: Path, node: str | None) -> Places:
+    """As `load`, for who has no use for keys and passwords, and may not be able to read them.
+
+    Raises:
+        ConfigurationError: every reason at once, one line each.
+    """
+    findings = Findings(path)
+    document = read_document(path, findings)
+    check(document, findings)
+    me = _number(document, node, findings)
+    findings.raise_errors()
+    assert document.agent is not None, "no error, and yet a table is missing"
+    assert me is not None, "no error, and yet no node"
+    plans = (plan(group, document, me) for group in document.groups)
+    return Places(
+        vips=MappingProxyType({one.name: one.vips for one in plans}),
+        state_dir=Path(document.agent.table.state_dir),
+        control_socket=Path(document.agent.table.control_socket),
+    )
 
 
 def read_keys(key: Entry[KeyTable], folder: Path, findings: Findings) -> Keys | None:

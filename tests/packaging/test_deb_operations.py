@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deb_bench import LOG, VIP, Debian, built, debian
+from deb_bench import LOG, PASSWORDS, VIP, Debian, built, debian
 from nm_bench import OWN, managing
 
 from hil.pid1 import SYSTEMD
@@ -88,6 +88,49 @@ def test_reload(node: Debian, tmp_path: Path) -> None:
         node.run("systemctl", "reload", "haagent.service")
         assert "refused" not in said_by_systemd(node)
         assert "reload_refused" not in alarms(node)
+
+
+def test_secrets_as_credentials(node: Debian, tmp_path: Path) -> None:
+    """With its key and passwords from systemd alone the agent runs, reloads, and tidies up.
+
+    At a console they are those of the running agent.
+    """
+    with keeps_its_address(node, tmp_path, agent=False):
+        node.shell(_HIDDEN)
+        node.path(LOG).write_text("")
+        node.run("systemctl", "restart", "haagent.service")
+        node.until(lambda: bool(node.status()), "answering")
+        node.run("systemctl", "reload", "haagent.service")
+        node.run("haagent", "check-config", CONFIG)
+        # Its ExecStopPost reads the configuration as well, and says what it cannot read.
+        node.run("systemctl", "restart", "haagent.service")
+    assert "refused" not in said_by_systemd(node)
+    assert "CREDENTIALS_DIRECTORY" not in node.log()
+    assert "cannot be read" not in node.log()
+    with keeps_its_address(node, tmp_path, agent=False):
+        node.shell(_SHOWN)
+
+
+_SECRETS = ("key.1", *PASSWORDS)
+_DROP_IN = "/etc/systemd/system/haagent.service.d/credentials.conf"
+_HIDDEN = f"""
+mkdir -m 700 /etc/elsewhere
+mkdir -p "$(dirname {_DROP_IN})"
+echo '[Service]' >{_DROP_IN}
+for name in {" ".join(_SECRETS)}; do
+    mv /etc/haagent/$name /etc/elsewhere
+    echo "LoadCredential=$name:/etc/elsewhere/$name" >>{_DROP_IN}
+    sed -i "s/\\"$name\\"/\\"credential:$name\\"/" {CONFIG}
+done
+systemctl daemon-reload
+"""
+_SHOWN = f"""
+mv /etc/elsewhere/* /etc/haagent
+rm {_DROP_IN}
+sed -i 's/"credential:/"/' {CONFIG}
+systemctl daemon-reload
+systemctl restart haagent.service
+"""
 
 
 def test_doctor_knows_units_and_confinement(node: Debian) -> None:

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The heartbeat's keys come from private files only."""
+"""The heartbeat's keys come from private files only, and only for who needs them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from config_bench import Site
 
 from fencing.config.secret_files import SecretFileError
+from haagent.config import ConfigurationError
 from haagent.config.key_files import read_key
+from haagent.config.load import load_places
 
 
 def put(path: Path, content: str, mode: int = 0o600) -> str:
@@ -42,3 +45,18 @@ def test_keys_open_to_others_are_refused(tmp_path: Path) -> None:
     name = put(tmp_path / "key", "ab" * 32, 0o640)
     with pytest.raises(SecretFileError, match="0640"):
         read_key(name, tmp_path)
+
+
+def test_places_are_known_without_a_secret(tmp_path: Path) -> None:
+    """Addresses, state and socket are as in the whole configuration, with no key to be read."""
+    site = Site(tmp_path)
+    whole = site.changed()
+    for name in ("key.1", "key.2", "alpha-bmc.password", "beta-bmc.password"):
+        (tmp_path / name).unlink()
+    places = load_places(site.file, "alpha")
+    assert places.vips == {plan.name: plan.vips for plan in whole.groups}
+    assert any(places.vips.values())
+    assert places.state_dir == whole.state_dir
+    assert places.control_socket == whole.control_socket
+    with pytest.raises(ConfigurationError, match="gamma"):
+        load_places(site.file, "gamma")

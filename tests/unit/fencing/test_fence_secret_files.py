@@ -78,6 +78,17 @@ def test_systemd_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             read_password(f"credential:{name}", tmp_path)
 
 
+def test_credentials_of_the_running_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a console `credential:NAME` is that of the agent that runs, if one does."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(secret_files, "AGENTS_CREDENTIALS", tmp_path / "run")
+    with pytest.raises(SecretFileError, match="no agent runs with credentials"):
+        read_password("credential:bmc", tmp_path)
+    (tmp_path / "run").mkdir()
+    put(tmp_path / "run" / "bmc", "sesame", 0o400)
+    assert read_password("credential:bmc", Path("/nowhere")) == b"sesame"
+
+
 def test_bmc_key_is_text_or_hexadecimal(tmp_path: Path) -> None:
     """A key is taken as it stands, or after "0x" as bytes; 20 bytes are the most."""
     assert read_kg(put(tmp_path / "text", "abcdef\n"), tmp_path) == b"abcdef"
