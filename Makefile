@@ -57,8 +57,8 @@ deb-try: packages .venv/ready ## the package on another Debian: RELEASE=trixie, 
 check: .venv/ready ## linters, types and the tests that take seconds and need no root
 	$(PYTHON) -m pytest -m "not net and not sim and not deb"
 
-database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1
-	@$(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
+database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1 VERSION=n
+	@$(if $(VERSION),$(PYTHON) -m hil.try_postgres $(VERSION)) $(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
 
 postgres-try: packages .venv/ready ## the database's tests with another PostgreSQL: VERSION=13, 14, 16 or 17; ten minutes (root)
 	@packaging/prepare postgres

@@ -4,12 +4,11 @@
 Whole ones from the Debians that have them and from a wheel; of 14 nobody has more than the server
 itself, so what a standby is made with is this machine's. Each is to lie in /usr, as Debian's
 packages do, which a mount namespace of its own arranges (`laid_out`); there, and nowhere else, its
-programs find the libraries and the loader that came with them.
+programs find the libraries and the loader that came with them. For amd64.
 """
 
 from __future__ import annotations
 
-import platform
 import shutil
 import subprocess
 import sys
@@ -99,9 +98,8 @@ def _from_debian(version: int, work: Path, directory: Path) -> None:
             shutil.copytree(found, directory / place / str(version), symlinks=True)
     libraries = directory / OVERLAID[0] / str(version) / "system"
     libraries.mkdir()
-    triplet = f"{platform.machine()}-linux-gnu"
     for place in ("lib", "usr/lib"):
-        for file in (work / "all" / place / triplet).glob("*.so*"):
+        for file in (work / "all" / place / "x86_64-linux-gnu").glob("*.so*"):
             if file.is_file():
                 shutil.copy2(file, libraries)
     _bind(directory, version, ("system",), loader=True)
