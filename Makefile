@@ -60,7 +60,7 @@ check: .venv/ready ## linters, types and the tests that take seconds and need no
 database-proof: packages .venv/ready ## 50 failovers of a real PostgreSQL under a writing client (root); COUNT=n SEED=n ASYNC=1 VERSION=n
 	@$(if $(VERSION),$(PYTHON) -m hil.try_postgres $(VERSION)) $(PYTHON) -m hil.database_proof $(or $(COUNT),50) $(or $(SEED),1) $(if $(ASYNC),async)
 
-postgres-try: packages .venv/ready ## the database's tests with another PostgreSQL: VERSION=13, 14, 16 or 17; ten minutes (root)
+postgres-try: packages .venv/ready ## the database's tests with another PostgreSQL: VERSION=13, 14, 16 or 17; eight minutes (root)
 	@packaging/prepare postgres
 	@$(PYTHON) -m hil.try_postgres $(VERSION)
 
