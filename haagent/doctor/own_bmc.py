@@ -34,7 +34,7 @@ class OwnBmc:
     addresses: tuple[Address, ...] = ()
     """On all its channels of a LAN, those of IPv4 first."""
     trouble: str = ""
-    """Why they could not be asked."""
+    """Why they could not be asked, or not all of them."""
 
 
 def look(subject: Subject) -> Iterator[Line]:
@@ -67,6 +67,8 @@ def compared(bmc: OwnBmc, listed: Mapping[str, str], node: str) -> Line:
     known = {_parsed(text): name for text, name in listed.items()}
     if match := next((one for one in bmc.addresses if one in known), None):
         return ok(what, f"{says}; {match} is what {known[match]} has")
+    if bmc.trouble:
+        return unknown(what, f"{says}; {bmc.trouble}", "ask again; restart a BMC that stays slow")
     told = {address.version for address in bmc.addresses}
     if not all(address is not None and address.version in told for address in known):
         text = f"{says}; {names} is listed by {', '.join(listed)}, which cannot be compared"
@@ -96,16 +98,17 @@ def own_bmc(interface: Sequence[str] = ("-I", "open")) -> OwnBmc:
             text = "no /dev/ipmi0, although the firmware names a BMC: modprobe ipmi_si ipmi_devintf"
             return OwnBmc(present=True, trouble=text)
         return OwnBmc(present=False)
-    addresses = _asked(interface)
-    if not addresses:
-        text = "ipmitool is missing, or the BMC has no address on a LAN"
-        return OwnBmc(present=True, trouble=text)
-    return OwnBmc(present=True, addresses=addresses)
-
-
-def _asked(interface: Sequence[str]) -> tuple[Address, ...]:
-    """Every address that it tells in time. ipmitool before 1.8.19 does not ask for IPv6."""
     end_s = time.monotonic() + ASK_LIMIT_S
+    addresses, trouble = _asked(interface, end_s), ""
+    if time.monotonic() > end_s:
+        trouble = f"it did not tell all of its addresses in {ASK_LIMIT_S:g} s"
+    elif not addresses:
+        trouble = "ipmitool is missing, or the BMC has no address on a LAN"
+    return OwnBmc(present=True, addresses=addresses, trouble=trouble)
+
+
+def _asked(interface: Sequence[str], end_s: float) -> tuple[Address, ...]:
+    """Every address that it tells by then. ipmitool before 1.8.19 does not ask for IPv6."""
     found: set[Address] = set()
     for channel in map(str, CHANNELS):
         for question in (("lan", "print", channel), *_V6_QUESTIONS):

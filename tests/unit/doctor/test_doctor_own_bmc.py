@@ -53,7 +53,20 @@ def test_every_channel_and_both_versions_are_asked() -> None:
     assert found == OwnBmc(present=True, addresses=wanted)
 
 
+def test_a_bmc_that_is_slow_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it did not tell in time is told as such, and nobody waits for it."""
+    monkeypatch.setattr("haagent.doctor.own_bmc.ASK_LIMIT_S", 0.01)
+    bmc = RmcpBmc()
+    bmc.link.silent = True
+    way = ("-I", "lanplus", "-C", "17", "-L", "operator", "-U", "haagent", "-P", "bench-only")
+    with bmc:
+        found = own_bmc((*way, "-H", bmc.address, "-p", str(bmc.port)))
+    assert found.addresses == ()
+    assert "in 0.01 s" in found.trouble
+
+
 SAYS_11 = OwnBmc(present=True, addresses=(IPv4Address("203.0.113.11"),))
+SLOW = OwnBmc(present=True, addresses=SAYS_11.addresses, trouble="not all told in 0.01 s")
 SAYS_BOTH = OwnBmc(present=True, addresses=(*SAYS_11.addresses, IPv6Address("2001:db8::11")))
 
 
@@ -66,6 +79,8 @@ SAYS_BOTH = OwnBmc(present=True, addresses=(*SAYS_11.addresses, IPv6Address("200
         (SAYS_11, {"2001:db8::11": "alpha-bmc"}, Verdict.UNKNOWN, "cannot be compared"),
         (SAYS_BOTH, {"2001:DB8:0::11": "alpha-bmc"}, Verdict.OK, "2001:db8::11 is what alpha-bmc"),
         (SAYS_BOTH, {"2001:db8::12": "alpha-bmc"}, Verdict.WARNING, "has 2001:db8::12"),
+        (SLOW, {"203.0.113.11": "alpha-bmc"}, Verdict.OK, "203.0.113.11 is what alpha-bmc has"),
+        (SLOW, {"203.0.113.12": "alpha-bmc"}, Verdict.UNKNOWN, "in 0.01 s"),
         (OwnBmc(present=False), {"203.0.113.11": "alpha-bmc"}, Verdict.UNKNOWN, "no /dev/ipmi0"),
         (OwnBmc(present=True, trouble="mute"), {"203.0.113.11": "a"}, Verdict.UNKNOWN, "mute"),
     ],
