@@ -139,6 +139,7 @@ _AGENT = (
     "run the agent by hand and see what it says; the next level or `haagent confirm-off` proves"
 )
 _KILLED = "an agent that was killed cannot log out: the BMC drops its session after 60 s"
+_CUT = f"the last try may be cut short by the deadline; {_KILLED}"
 _REACHED = "make the BMC reachable; until then the next level or `haagent confirm-off` proves"
 
 _SCRIPTED = (
@@ -220,10 +221,19 @@ _IPMILAN = (
         ipmilan(),
         varies=True,
         strike=_fault("ack_only"),
+        sessions_left=1,
+        note=_CUT,
         then="go and look: the machine may be on. Restart the BMC",
     ),
     Case(
-        IPMILAN, "refuses the order", ipmilan(), strike=_fault("fail"), varies=True, then=_REACHED
+        IPMILAN,
+        "refuses the order",
+        ipmilan(),
+        varies=True,
+        strike=_fault("fail"),
+        sessions_left=1,
+        note=_CUT,
+        then=_REACHED,
     ),
     Case(
         IPMILAN,

@@ -113,8 +113,10 @@ def page(cases: Mapping[str, Case], runs: Iterable[Run], before: str) -> str:
         rows = [_columns(_COLUMNS), _columns(["---"] * len(_COLUMNS))]
         for number, run in enumerate(of):
             hidden = usual if number else frozenset()
-            as_before = _row_before(run, before) if _late_by_others(run) else ""
-            rows.append(as_before or _row(cases[run.name], run, hidden, _time(run, before)))
+            row, stood = _row(cases[run.name], run, hidden, _time(run, before)), ""
+            if _late_by_others(run):
+                stood = _row_before(run, before)
+            rows.append(_with_its_words(row, stood) if stood else row)
         text.append(f"\n## {_SECTIONS[section]}\n\n" + "\n".join(rows) + "\n")
     return "".join(text)
 
@@ -180,6 +182,14 @@ def _row_before(run: Run, before: str) -> str:
     section, _, fault = run.name.partition(": ")
     rows = before.partition(f"## {_SECTIONS[section]}\n")[2].partition("\n## ")[0].splitlines()
     return next((row for row in rows if row.startswith(f"| {_cell(fault)} | ")), "")
+
+
+def _with_its_words(row: str, before: str) -> str:
+    """A row with the outcome and the fence's own words that it had before."""
+    cells, stood = row.split(" | "), before.split(" | ")
+    cells[1] = stood[1]
+    cells[4] = "<br>".join([*stood[4].split("<br>")[:1], *cells[4].split("<br>")[1:]])
+    return " | ".join(cells)
 
 
 def _late_by_others(run: Run) -> bool:

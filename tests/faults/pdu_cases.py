@@ -322,7 +322,14 @@ _LINES = (
         then=_LINE,
         note="nobody can log out; the PDU ends the session when it has been idle",
     ),
-    Case(SECTION, "the line is noisy without end", pdu("APC"), strike=_babbles),
+    Case(
+        SECTION,
+        "the line is noisy without end",
+        pdu("APC"),
+        strike=_babbles,
+        sessions_left=1,
+        note="a log-out may be lost in the noise; the PDU ends the session when it has been idle",
+    ),
     Case(SECTION, "a character is lost", pdu("CyberPower"), strike=_line(lose=20), ends_well=True),
     Case(
         SECTION,
