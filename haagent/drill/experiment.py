@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,12 @@ class Ending:
         if self.verdict is Verdict.PASSED:
             self.verdict, self.reason = verdict, reason
 
+    def noticed(self, deviations: Iterable[str]) -> None:
+        """Take in what deviated beside the way and ended nothing: no drill passes with that."""
+        for deviation in deviations:
+            if deviation not in self.deviations:
+                self.worse(Verdict.FAILED, deviation)
+
 
 async def experiment(scene: Scene) -> Ending:
     """Run it; whatever happens on the way, the pair is put back as far as that goes."""
@@ -72,7 +78,7 @@ async def experiment(scene: Scene) -> Ending:
     if watch.stopped is not None and str(watch.stopped) not in ending.reason:
         # Seen when it was too late to stop, or on the way back.
         ending.worse(Verdict.FAILED, str(watch.stopped))
-    ending.deviations = list(dict.fromkeys([*ending.deviations, *watch.deviations]))
+    ending.noticed(watch.deviations)
     return ending
 
 
