@@ -112,7 +112,7 @@ class Guest:
         self._watcher.start()
         qmp.accept()
         bell.accept()
-        self._tell("power", state="on")
+        self._tell("power", state="on", pid=self.pid)
         for wire in self._links_down:
             qmp.order("set_link", name=wire, up=False)
         if resume is not None:
