@@ -72,6 +72,8 @@ def built(kind: str, inputs: Iterable[bytes], build: Callable[[Path], None]) -> 
 
 
 def _forget_old(kind: str) -> None:
-    kept = sorted(home().glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    # With the whole key: "peer-tuned" is another kind than "peer", and has a lock beside it.
+    found = home().glob(f"{kind}-{'[0-9a-f]' * _KEY_DIGITS}")
+    kept = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in kept[KEPT_PER_KIND:]:
         shutil.rmtree(path)

@@ -100,3 +100,12 @@ def test_cache_is_bounded(builds: list[Path]) -> None:
     left = list(cache.home().glob("thing-*"))
     assert len(left) == cache.KEPT_PER_KIND
     assert last in left
+
+
+def test_a_kind_whose_name_begins_alike_is_left_alone(builds: list[Path]) -> None:
+    """A "thing-tuned" is no old "thing", and neither is its lock."""
+    tuned = cache.built("thing-tuned", [b"x"], builds.append)
+    for number in range(cache.KEPT_PER_KIND + 2):
+        cache.built("thing", [bytes([number])], builds.append)
+    assert tuned.exists()
+    assert (cache.home() / "thing-tuned.lock").exists()
