@@ -99,6 +99,23 @@ async def history(sql: Sql, timeline: int, limit_s: float) -> Mapping[int, int]:
     return forks(text)
 
 
+async def began_apart(sql: Sql, timeline: int, theirs: Mapping[int, int], limit_s: float) -> bool:
+    """Whether a server has begun a timeline that another one, too, began under that number.
+
+    Each numbers by the timelines that it knows; pg_rewind does not tell such two apart.
+
+    Args:
+        sql: How to ask the one.
+        timeline: Their number.
+        theirs: Where the other one's left each earlier timeline.
+        limit_s: For the answer.
+    """
+    try:
+        return await history(sql, timeline, limit_s) != theirs
+    except SqlError:
+        return False  # It has no such file, so it did not begin that one.
+
+
 async def write(sql: Sql, limit_s: float, row: int = HEALTH_ROW) -> None:
     """Write, and see it where the session's commits go: on the server's own disk at least.
 

@@ -132,9 +132,11 @@ class ComeBack:
         assert primary.position is not None
         if self._rewound is not None and self._rewound.timeline == primary.position.timeline:
             return False
-        self._rewound = primary.position
+        if (await self._server.control()).position.timeline == primary.position.timeline:
+            return False  # It compares the timelines' numbers, and would do nothing and succeed.
         await self._checkpointed(primary.position.timeline)
         await self._server.stop(self._settings.times.stop_s)
+        self._rewound = primary.position  # Not before: nothing was tried till now.
         try:
             await self._recovered()
         except ResourceError as error:
@@ -177,7 +179,7 @@ class ComeBack:
 
     async def _rebuild(self, primary: Standing) -> None:
         """Copy everything from the primary."""
-        reason = await self._unusable() or "it cannot stream, and was rewound already"
+        reason = await self._unusable() or "it cannot stream, and pg_rewind does not help"
         if self._settings.rebuild != "auto":
             raise ResourceError(
                 f"{reason}; `haagent postgres setup` on this node copies it from the peer"

@@ -60,6 +60,8 @@ class SyncKeeper:
         self._told_s = 0.0
         self._sealed = False
         """Commits were seen to wait for the peer, and it had them all then."""
+        self._guarded = False
+        """Commits were seen to wait, and we have not let them go since."""
         self._leave: int | None = None
         """The reading that the core has answered."""
         self._seen: tuple[int, float] = (0, 0.0)
@@ -94,7 +96,7 @@ class SyncKeeper:
         self._leave = None
         self._attempt += 1  # The next reading is another one, whatever it says.
         self._told_s = 0.0
-        self._sealed = self._complete = self.alone = False
+        self._sealed = self._complete = self._guarded = self.alone = False
         for sql in (self._sql, self._commit):
             sql.close()
 
@@ -128,9 +130,16 @@ class SyncKeeper:
     async def _look(self) -> None:
         receives = await self._receives()
         names = await asking.setting(self._sql, NAMES, ASK_S)
-        self.alone = not names
         if names != waits_for(self._settings.peer):
             self._sealed = False
+            if self._complete:  # Somebody else changed it: commits may have gone on without.
+                self._tell(complete=False)
+        if self._guarded and not names:
+            names = waits_for(self._settings.peer)
+            log.error("postgresql.commits_let_go_by_hand", of=self._settings.name)
+            await asking.order(self._sql, NAMES, names, ASK_S)
+        self._guarded = bool(names)
+        self.alone = not names
         if receives and not self._sealed:
             await self._seal()
         elif names:
@@ -161,6 +170,7 @@ class SyncKeeper:
 
     async def _open(self) -> None:
         """Let commits wait no longer."""
+        self._guarded = False
         await asking.order(self._sql, NAMES, "", ASK_S)
         self.alone = True
         log.warning("postgresql.commits_alone", of=self._settings.name)

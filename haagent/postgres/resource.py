@@ -40,8 +40,7 @@ POSITION_EVERY_S = 0.25
 POSITION_S = 1.0
 CHECKPOINT_S = 600.0
 REFUSALS = 3
-"""Tries in a row without receiving, though the histories agree, until the long way is taken: the
-primary has not kept the log that is needed."""
+"""Tries in a row, though the histories agree, until the log that is needed counts as not kept."""
 
 log = structlog.get_logger()
 
@@ -317,8 +316,9 @@ class PostgresResource:
         mine, theirs = self._position(own), primary.position
         if mine is None or theirs is None or own.system != primary.system or mine > theirs:
             return False
-        asks = mine.timeline != theirs.timeline
-        left = await asking.history(self._peer, theirs.timeline, ASK_S) if asks else {}
+        left = await asking.history(self._peer, theirs.timeline, ASK_S)
+        if mine.timeline == theirs.timeline:
+            return await asking.began_apart(self._sql, theirs.timeline, left, ASK_S)
         return not follow.follows(mine, theirs, left)
 
     def _set_out(self, why: str) -> None:

@@ -17,12 +17,21 @@ from typing import TypeVar
 
 import pytest
 
-from haagent.postgres import asking, preparing
+from haagent.postgres import asking, comeback, preparing
 from haagent.postgres.asking import Role
 from haagent.postgres.comeback import ComeBack
-from haagent.postgres.follow import identity, local_conninfo, peer_conninfo
+from haagent.postgres.durability import SyncKeeper
+from haagent.postgres.follow import (
+    NAMES,
+    configure,
+    identity,
+    local_conninfo,
+    peer_conninfo,
+    waits_for,
+)
 from haagent.postgres.inspection import Objection, objections
-from haagent.postgres.layout import Layout, PostgresSettings
+from haagent.postgres.layout import Layout, PostgresSettings, Rebuild
+from haagent.postgres.resource import PostgresResource
 from haagent.postgres.server import Server
 from haagent.postgres.sql import Sql
 from haagent.resources import ResourceError
@@ -168,8 +177,8 @@ def test_one_server_becomes_a_pair(two: Two) -> None:
         asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
 
 
-def test_newest_data_are_left_alone(two: Two) -> None:
-    """A primary that was put back to older data is no reason to overwrite what this node has."""
+def copied(two: Two) -> None:
+    """The other node has a copy."""
     asyncio.run(every(preparing.prepare(two.existing)))
     assert two.existing.passfile is not None
     assert two.missing.passfile is not None
@@ -177,33 +186,132 @@ def test_newest_data_are_left_alone(two: Two) -> None:
     shutil.chown(two.missing.passfile, "postgres", "postgres")
     asyncio.run(preparing.copy(two.missing, lambda _done, _of: None, overwrite=False))
 
-    async def written_on_a_later_timeline() -> None:
-        sql = Sql(local_conninfo(two.missing), identity(two.missing))
-        await Server(two.missing).start(LIMIT_S)
-        await asking.promote(sql, LIMIT_S)
-        async with asyncio.timeout(LIMIT_S):
-            while (await asking.standing(sql, LIMIT_S)).role is not Role.PRIMARY:  # noqa: ASYNC110  # it says nothing by itself
-                await asyncio.sleep(0.1)
+
+async def begins_a_timeline(settings: PostgresSettings, *, writes: int = 1) -> None:
+    """As whoever takes over: it follows nobody, is promoted, and written to."""
+    server, sql = Server(settings), Sql(local_conninfo(settings), identity(settings))
+    await server.stop(LIMIT_S)
+    configure(settings, {"primary_conninfo": ""}, standby=True)
+    await server.start(LIMIT_S)
+    await asking.promote(sql, LIMIT_S)
+    async with asyncio.timeout(LIMIT_S):
+        while (await asking.standing(sql, LIMIT_S)).role is not Role.PRIMARY:  # noqa: ASYNC110  # it says nothing by itself
+            await asyncio.sleep(0.1)
+    for _ in range(writes):
         await asking.write(sql, LIMIT_S)
+    await asking.keep_slot(sql, settings.slot, LIMIT_S)
+    await sql.ask("CHECKPOINT", limit_s=LIMIT_S)
+    sql.close()
+    server.close()
+
+
+async def way_back(back: ComeBack) -> str:
+    """Take the long way back to its end; why it did not get there."""
+    back.begin()
+    async with asyncio.timeout(LIMIT_S):
+        while back.works:  # noqa: ASYNC110  # it says nothing by itself
+            await asyncio.sleep(0.1)
+    return back.failure
+
+
+@contextmanager
+def coming_back(two: Two, rebuild: Rebuild) -> Iterator[ComeBack]:
+    """The other node's way back, which starts no server at its end."""
+    settings = replace(two.missing, rebuild=rebuild)
+    peer = Sql(f"{peer_conninfo(settings)} dbname=postgres", identity(settings))
+    yield ComeBack(settings, Server(settings), peer, lambda: asyncio.sleep(0))
+    peer.close()
+
+
+def test_newest_data_are_left_alone(two: Two) -> None:
+    """A primary that was put back to older data is no reason to overwrite what this node has."""
+    copied(two)
+    asyncio.run(begins_a_timeline(two.missing))
+    asyncio.run(Server(two.missing).stop(LIMIT_S))
+    with coming_back(two, "auto") as back:
+        assert "newer than the primary's" in asyncio.run(way_back(back))
+    assert asyncio.run(Server(two.missing).control()).position.timeline == 2
+
+
+def test_two_timelines_of_one_number(two: Two) -> None:
+    """Both nodes began a timeline 2, each without the other: that is no history to stream from."""
+    copied(two)
+    asyncio.run(begins_a_timeline(two.missing))
+    asyncio.run(begins_a_timeline(two.existing, writes=300))
+
+    async def said() -> str:
+        await Server(two.missing).stop(LIMIT_S)
+        own = PostgresResource(replace(two.missing, rebuild="never"))
+        try:
+            with pytest.raises(ResourceError) as refused:
+                await own.stand_by()
+        finally:
+            await own.retire()
+            await own.close()
+        return str(refused.value)
+
+    assert "its history is not the primary's" in asyncio.run(said())
+    with coming_back(two, "never") as back:
+        assert "pg_rewind does not help" in asyncio.run(way_back(back))
+    with coming_back(two, "auto") as back:
+        assert asyncio.run(way_back(back)) == ""
+
+
+def test_a_late_checkpoint_costs_no_copy(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose primary was not ready for pg_rewind is rewound the next time."""
+    copied(two)
+    asyncio.run(begins_a_timeline(two.existing))
+
+    async def twice(back: ComeBack) -> tuple[str, str]:
+        with monkeypatch.context() as impatient:
+            impatient.setattr(comeback, "CHECKPOINT_S", 0.0)
+            first = await way_back(back)
+        return first, await way_back(back)
+
+    with coming_back(two, "never") as back:
+        first, second = asyncio.run(twice(back))
+    assert "first checkpoint" in first
+    assert second == ""
+
+
+def test_no_password_in_the_servers_log(two: Two) -> None:
+    """Not even where the server logs each statement."""
+
+    async def logs_statements() -> None:
+        sql = Sql(local_conninfo(two.existing), identity(two.existing))
+        await asking.order(sql, "log_statement", "ddl", LIMIT_S)
         sql.close()
 
-    async def come_back() -> str:
-        server = Server(two.missing)
-        await server.stop(LIMIT_S)
-        peer = Sql(f"{peer_conninfo(two.missing)} dbname=postgres", identity(two.missing))
-        back = ComeBack(
-            replace(two.missing, rebuild="auto"), server, peer, lambda: asyncio.sleep(0)
-        )
-        back.begin()
-        async with asyncio.timeout(LIMIT_S):
-            while back.works:  # noqa: ASYNC110  # it says nothing by itself
-                await asyncio.sleep(0.1)
-        peer.close()
-        return back.failure
+    asyncio.run(logs_statements())
+    asyncio.run(every(preparing.prepare(two.existing)))
+    assert two.existing.passfile is not None
+    password = two.existing.passfile.read_text().strip().rpartition(":")[2]
+    log = two.existing.layout.log.read_text()
+    assert "ALTER ROLE" in log
+    assert password not in log
 
-    asyncio.run(written_on_a_later_timeline())
-    assert "newer than the primary's" in asyncio.run(come_back())
-    assert asyncio.run(Server(two.missing).control()).position.timeline == 2
+
+def test_only_the_agent_lets_commits_go(two: Two) -> None:
+    """Who empties the setting by hand, while the standby may be promoted, has it put back."""
+    settings = replace(two.existing, durability="sync")
+    ours = waits_for(settings.peer)
+
+    async def emptied() -> None:
+        sql = Sql(local_conninfo(settings), identity(settings))
+        await asking.order(sql, NAMES, ours, LIMIT_S)
+        told = asyncio.Event()
+        keeper = SyncKeeper(settings)
+        keeper.told = lambda _attempt, _complete: told.set()
+        keeper.begin()
+        async with asyncio.timeout(LIMIT_S):
+            await told.wait()
+            await asking.order(sql, NAMES, "", LIMIT_S)
+            while await asking.setting(sql, NAMES, LIMIT_S) != ours:  # noqa: ASYNC110  # it says nothing by itself
+                await asyncio.sleep(0.1)
+        await keeper.end()
+        sql.close()
+
+    asyncio.run(emptied())
 
 
 def test_what_speaks_against_a_server(two: Two) -> None:
