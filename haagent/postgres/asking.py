@@ -99,21 +99,16 @@ async def history(sql: Sql, timeline: int, limit_s: float) -> Mapping[int, int]:
     return forks(text)
 
 
-async def began_apart(sql: Sql, timeline: int, theirs: Mapping[int, int], limit_s: float) -> bool:
-    """Whether a server has begun a timeline that another one, too, began under that number.
+async def began_apart(one: Sql, other: Sql, timeline: int, limit_s: float) -> bool:
+    """Whether two servers have each begun a timeline under the same number.
 
-    Each numbers by the timelines that it knows; pg_rewind does not tell such two apart.
-
-    Args:
-        sql: How to ask the one.
-        timeline: Their number.
-        theirs: Where the other one's left each earlier timeline.
-        limit_s: For the answer.
+    Each numbers by the timelines that it knows; neither a walreceiver nor pg_rewind tells such two
+    apart. A server that has no history of its timeline has not begun it.
     """
     try:
-        return await history(sql, timeline, limit_s) != theirs
+        return await history(one, timeline, limit_s) != await history(other, timeline, limit_s)
     except SqlError:
-        return False  # It has no such file, so it did not begin that one.
+        return False
 
 
 async def write(sql: Sql, limit_s: float, row: int = HEALTH_ROW) -> None:

@@ -257,12 +257,13 @@ class PostgresResource:
             await asking.alter(self._sql, values, ASK_S)
             await asking.drop_slot(self._sql, self._settings.slot, ASK_S)
             own, primary = await self._received()
+            # Of one that receives, too: for moments, a diverged one does.
+            apart = primary is not None and await self._parted(own, primary)
         except SqlError as error:
             raise ResourceError(f"the standby does not answer: {error}") from error
-        if primary is None or _receives(own, primary):
+        if primary is None or (_receives(own, primary) and not apart):
             return
-        reason = await self._why_not(own, primary)
-        if reason:
+        if reason := await self._why_not(own, primary, apart=apart):
             raise ResourceError(reason)
         self._set_out("its history is not the primary's")
 
@@ -285,7 +286,7 @@ class PostgresResource:
             return None
         return theirs if theirs.role is Role.PRIMARY else None
 
-    async def _why_not(self, own: Standing, primary: Standing) -> str:
+    async def _why_not(self, own: Standing, primary: Standing, *, apart: bool) -> str:
         """Why it does not receive, if time may help; "" if only another way back does."""
         mine, theirs = self._position(own), primary.position
         if mine is None or theirs is None:
@@ -294,11 +295,7 @@ class PostgresResource:
             return "the peer's server is another database; see docs/resources/postgresql.md"
         if mine > theirs:
             return f"its data ({mine}) are newer than the primary's ({theirs}): it is left alone"
-        try:
-            parted = await self._parted(own, primary)
-        except SqlError as error:
-            return f"the primary does not tell its history: {error}"
-        if parted:
+        if apart:
             log.warning("postgresql.diverged", of=self.name, own=str(mine), primary=str(theirs))
             return ""
         self._refused += 1
@@ -316,9 +313,9 @@ class PostgresResource:
         mine, theirs = self._position(own), primary.position
         if mine is None or theirs is None or own.system != primary.system or mine > theirs:
             return False
-        left = await asking.history(self._peer, theirs.timeline, ASK_S)
         if mine.timeline == theirs.timeline:
-            return await asking.began_apart(self._sql, theirs.timeline, left, ASK_S)
+            return await asking.began_apart(self._sql, self._peer, theirs.timeline, ASK_S)
+        left = await asking.history(self._peer, theirs.timeline, ASK_S)
         return not follow.follows(mine, theirs, left)
 
     def _set_out(self, why: str) -> None:
