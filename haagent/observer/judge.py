@@ -30,6 +30,8 @@ class Rules:
     lease_ns: int
     probed: bool
     """It asks the service too."""
+    creed: bytes
+    """See haagent.witness.telegram.creed."""
 
 
 class Ear:

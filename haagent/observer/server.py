@@ -129,6 +129,9 @@ class Server:
         if len(self._nonces) >= NONCES_MAX:
             self._session = os.urandom(8)
             self._nonces.clear()
+        if question.creed != self._rules.creed:
+            why = "has other nodes, groups or lease in its configuration; use the same file"
+            return Answer(Said.NO, serving, self._session, question.nonce, why)
         before = self._judge.granted
         claim = question.nonce[:CLAIM_BYTES]
         said, why = self._judge.asked(question.sender, question.ask, question.terms, now_ns, claim)

@@ -24,7 +24,7 @@ from haagent.witness.settings import (
     ReferenceSettings,
     WitnessPlan,
 )
-from haagent.witness.telegram import Seal
+from haagent.witness.telegram import Seal, creed
 
 QUESTION_PART = 0.6
 """Of the time for a claim, which takes three questions of a cluster in good order: what one of them
@@ -57,7 +57,9 @@ def _witness(plan: WitnessPlan, configuration: Configuration) -> Witness:
         case ObserverSettings():
             seal, me = make_seal(configuration.cluster, configuration.keys), configuration.pair.me
             where, lease_ns = (plan.target.address, plan.target.port), plan.target.lease_ns
-            return ObserverWitness(*where, me, seal, plan.timeout_s, lease_ns)
+            groups = [group.name for group in configuration.pair.groups]
+            ours = creed(configuration.node_names, groups, lease_ns)
+            return ObserverWitness(*where, me, seal, plan.timeout_s, lease_ns, ours)
         case ReferenceSettings():
             return ReferenceWitness(Reference(plan.target.address), plan.timeout_s)
         case _:

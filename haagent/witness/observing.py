@@ -49,6 +49,7 @@ class ObserverWitness:
         seal: Of the cluster; replaced when the keys change.
         timeout_s: How long an answer may take.
         lease_ns: How long it keeps its word to us after a claim.
+        creed: What it must have alike (see telegram.creed).
     """
 
     chooses = True
@@ -61,6 +62,7 @@ class ObserverWitness:
         seal: Seal,
         timeout_s: float,
         lease_ns: int,
+        creed: bytes,
     ) -> None:
         self.seal = seal
         self._where = (str(address), port)
@@ -68,6 +70,7 @@ class ObserverWitness:
         self._me = me
         self._timeout_s = timeout_s
         self._lease_ns = lease_ns
+        self._creed = creed
         self._socket: socket.socket | None = None
         self._session = bytes(8)
         self._claim = os.urandom(CLAIM_BYTES)
@@ -125,7 +128,7 @@ class ObserverWitness:
         return self._claim + os.urandom(NONCE_BYTES - CLAIM_BYTES)
 
     def _question(self, ask: Ask, nonce: bytes, terms: tuple[int, ...] = ()) -> bytes:
-        return self.seal.ask(Question(self._me, ask, self._session, nonce, terms))
+        return self.seal.ask(Question(self._me, ask, self._session, nonce, self._creed, terms))
 
     def _send(self, data: bytes) -> None:
         if self._socket is not None:

@@ -13,8 +13,9 @@ Integers are big-endian; both end with HMAC-SHA256, by a key of the heartbeat's,
     16  8   session that the sender knows      16  8   session of the observer
     24  8   nonce; its first half names the    24  8   nonce of the question
             claim that it belongs to
-    32  1   number of groups G                 32  ..  why, UTF-8
-    33  8*G highest term known, per group
+    32  8   what both go by (`creed`)          32  ..  why, UTF-8
+    40  1   number of groups G
+    41  8*G highest term known, per group
 
 The session is random at each start of an observer. A question of another session changes nothing
 and is answered AGAIN, with the right one; within a session a nonce counts once. So a question that
@@ -25,16 +26,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-VERSION = 1
+VERSION = 2
 MAC_BYTES = 32
 BYTES_MAX = 1200
 WHY_BYTES_MAX = 400
-NONCE_BYTES, CLAIM_BYTES = 8, 4
+NONCE_BYTES, CLAIM_BYTES, CREED_BYTES = 8, 4, 8
 
 _HEAD = struct.Struct("!4sBBBB8s8s8s")
 _QUESTION, _ANSWER = b"HAOQ", b"HAOA"
@@ -71,6 +73,7 @@ class Question:
     ask: Ask
     session: bytes
     nonce: bytes
+    creed: bytes
     terms: tuple[int, ...] = ()
 
 
@@ -85,6 +88,16 @@ class Answer:
     why: str
 
 
+def creed(node_names: Sequence[str], groups: Sequence[str], lease_ns: int) -> bytes:
+    """A short hash of what an observer and the nodes must have alike for its consent to be one.
+
+    An observer whose lease is shorter than a node's would agree to the other node's takeover while
+    the first still counts on it.
+    """
+    told = json.dumps([list(node_names), list(groups), lease_ns])
+    return hashlib.sha256(told.encode()).digest()[:CREED_BYTES]
+
+
 @dataclass(frozen=True, slots=True)
 class Seal:
     """Whose telegrams are read, and how ours are signed."""
@@ -97,7 +110,8 @@ class Seal:
     def ask(self, question: Question) -> bytes:
         """The datagram of a question."""
         q = question
-        body = bytes([len(q.terms)]) + struct.pack(f"!{len(q.terms)}Q", *q.terms)
+        terms = struct.pack(f"!{len(q.terms)}Q", *q.terms)
+        body = q.creed + bytes([len(q.terms)]) + terms
         head = (VERSION, self.send, q.sender, q.ask, self.cluster, q.session, q.nonce)
         return self._sign(_HEAD.pack(_QUESTION, *head) + body)
 
@@ -114,10 +128,12 @@ class Seal:
             return None
         (sender, ask, session, nonce), body = found
         try:
-            terms = struct.unpack(f"!{body[0]}Q", body[1:])
-            return Question(sender, Ask(ask), session, nonce, terms) if sender in {0, 1} else None
+            known, counted = body[:CREED_BYTES], body[CREED_BYTES:]
+            terms = struct.unpack(f"!{counted[0]}Q", counted[1:])
+            question = Question(sender, Ask(ask), session, nonce, known, terms)
         except (IndexError, ValueError, struct.error):
             return None
+        return question if sender in {0, 1} else None
 
     def read_answer(self, data: bytes) -> Answer | None:
         """The answer in a datagram; None if it is none of this cluster."""

@@ -24,15 +24,16 @@ from haagent.probes import Answer as Answered
 from haagent.probes import Probe
 from haagent.witness import DRIFT, Word
 from haagent.witness.observing import ObserverWitness
-from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal
+from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal, creed
 from witness.loop import looped
 
 LOOPBACK = ip_address("127.0.0.1")
 SEAL = Seal(cluster_id("shop"), 1, {1: b"k" * 32, 2: b"n" * 32})
-RULES = Rules(("alpha", "beta"), ("web",), S // 2, 10 * S, 0, probed=False)
+LEASE_NS = 30 * S
+CREED = creed(("alpha", "beta"), ("web",), LEASE_NS)
+RULES = Rules(("alpha", "beta"), ("web",), S // 2, 10 * S, 0, probed=False, creed=CREED)
 """Its lease, and so its youth, is over at once, but where a test says otherwise."""
 LIMIT_S = 1.0
-LEASE_NS = 30 * S
 PATIENCE_S = 10.0
 
 
@@ -65,9 +66,11 @@ async def observer(
 
 
 @asynccontextmanager
-async def node(me: int, port: int, seal: Seal = SEAL) -> AsyncIterator[ObserverWitness]:
+async def node(
+    me: int, port: int, seal: Seal = SEAL, creed: bytes = CREED
+) -> AsyncIterator[ObserverWitness]:
     """One node's way to it."""
-    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S, LEASE_NS)
+    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S, LEASE_NS, creed)
     made.open()
     try:
         yield made
@@ -185,7 +188,7 @@ async def test_recorded_question_is_worth_nothing() -> None:
                 assert answer is not None
                 return answer
 
-            stale = Question(1, Ask.CLAIM, bytes(8), os.urandom(8), (1,))
+            stale = Question(1, Ask.CLAIM, bytes(8), os.urandom(8), CREED, (1,))
             first = await said(SEAL.ask(stale))
             assert first.said is Said.AGAIN
             good = SEAL.ask(replace(stale, session=first.session))
@@ -211,6 +214,27 @@ async def test_strangers_are_not_answered() -> None:
         assert (await lonely.claim((1,))).detail == "no answer within 1 s"
 
 
+@looped
+async def test_who_is_configured_otherwise_is_refused() -> None:
+    """S9: a node that counts on a longer lease than the observer keeps gets no consent, nor a look.
+
+    It would count on it still when the other node gets its own.
+    """
+    others = [
+        creed(("alpha", "beta"), ("web",), 2 * LEASE_NS),
+        creed(("alpha", "beta"), ("db", "web"), LEASE_NS),
+        creed(("beta", "alpha"), ("web",), LEASE_NS),
+    ]
+    async with observer() as port:
+        for other in others:
+            async with node(1, port, creed=other) as stranger:
+                for vote in (await stranger.claim((1,)), await stranger.look({})):
+                    assert vote.word is Word.NO
+                    assert "use the same file" in vote.detail
+        async with node(0, port) as alpha:
+            assert (await alpha.claim((1,))).word is Word.YES
+
+
 @given(st.binary(max_size=1300))
 def test_any_bytes_are_a_telegram_or_nothing(data: bytes) -> None:
     """No datagram raises, signed by somebody or not."""
@@ -221,7 +245,7 @@ def test_any_bytes_are_a_telegram_or_nothing(data: bytes) -> None:
 @given(st.sampled_from(Ask), st.lists(st.integers(0, 2**64 - 1), max_size=16).map(tuple), st.text())
 def test_telegrams_arrive_as_they_were_sent(ask: Ask, terms: tuple[int, ...], why: str) -> None:
     """Questions and answers survive the way, an answer's words as far as they fit."""
-    question = Question(1, ask, b"s" * 8, b"n" * 8, terms)
+    question = Question(1, ask, b"s" * 8, b"n" * 8, CREED, terms)
     assert SEAL.read_question(SEAL.ask(question)) == question
     answer = Answer(Said.NO, serving=True, session=b"s" * 8, nonce=b"n" * 8, why=why[:90])
     assert SEAL.read_answer(SEAL.answer(answer)) == answer

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -14,7 +15,7 @@ from haagent.core.wire import Frame, Role
 from haagent.observer.judge import Judge, Rules
 from haagent.witness.telegram import Ask, Said
 
-RULES = Rules(("alpha", "beta"), ("web",), 1 * S, 10 * S, 30 * S, probed=True)
+RULES = Rules(("alpha", "beta"), ("web",), 1 * S, 10 * S, 30 * S, probed=True, creed=b"")
 OLD = 100 * S
 """The judge was started at 0 and has its youth behind it."""
 
@@ -56,7 +57,7 @@ def test_living_node_that_serves_nobody_is(judge: Judge) -> None:
         assert judge.asked(1, Ask.CLAIM, (1,), at_ns)[0] is Said.NO
     judge.hear(frame(0, OLD + 10 * S), OLD + 10 * S)
     assert judge.asked(1, Ask.CLAIM, (1,), OLD + 10 * S)[0] is Said.YES
-    unprobed = Judge(Rules(("alpha", "beta"), ("web",), S, 10 * S, 30 * S, probed=False), 0)
+    unprobed = Judge(replace(RULES, probed=False), 0)
     unprobed.hear(frame(0, 1), OLD)
     assert unprobed.asked(1, Ask.CLAIM, (1,), OLD)[0] is Said.NO
     assert not unprobed.serving(OLD)
