@@ -36,6 +36,17 @@ def connect(conninfo: str, deadline_s: float) -> pq.abc.PGconn:
     return connection
 
 
+def verifier(password: str, user: str) -> str:
+    """What a server keeps of a password (SCRAM-SHA-256), so that it never sees the password."""
+    # libpq wants a connection for its errors only, and is given one that leads nowhere.
+    nowhere = pq.PGconn.connect_start(b"host=/nonexistent")
+    try:
+        algorithm = b"scram-sha-256"
+        return nowhere.encrypt_password(password.encode(), user.encode(), algorithm).decode()
+    finally:
+        nowhere.finish()
+
+
 def is_lost(connection: pq.abc.PGconn) -> bool:
     """Whether nothing more can be asked over it."""
     return connection.status != pq.ConnStatus.OK

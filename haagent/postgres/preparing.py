@@ -6,10 +6,7 @@ On the node whose server is primary: the role, its rights and its way in. On the
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
-from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -27,8 +24,6 @@ KEEP = "10GB"
 """Of the log for a standby that stays away: more than a day of most databases, less than a disk."""
 DATABASES = ("replication", "postgres")
 """What the peer's server connects to: the one to stream, the other for its agent and pg_rewind."""
-SCRAM_ROUNDS = 4096
-"""As PostgreSQL makes them; the password is of 24 random bytes."""
 _WRITTEN = "SELECT FROM pg_file_settings WHERE name = $1 AND setting = $2"
 
 
@@ -155,9 +150,11 @@ async def _role(settings: PostgresSettings, sql: Sql) -> AsyncIterator[str]:
         await sql.ask(f"CREATE ROLE {_name(user)} LOGIN REPLICATION", limit_s=LIMIT_S)
         yield f"role {user}"
     if settings.passfile is not None and not settings.passfile.exists():
+        from haagent.postgres.libpq import verifier  # noqa: PLC0415  # the library is large
+
         password = secrets.token_urlsafe(24)
         # Not in clear: the server may log each statement. And 13 would keep it in the old form.
-        statement = f"ALTER ROLE {_name(user)} PASSWORD {follow.quoted(_verifier(password))}"
+        statement = f"ALTER ROLE {_name(user)} PASSWORD {follow.quoted(verifier(password, user))}"
         await sql.ask(statement, limit_s=LIMIT_S)
         follow.write_private(settings, settings.passfile, f"*:*:*:{user}:{password}\n")
         yield f"{settings.passfile}: a new password; copy this file to {settings.peer} as it is"
@@ -172,16 +169,6 @@ async def _runs(settings: PostgresSettings) -> bool:
         return bool(await server.processes())
     finally:
         server.close()
-
-
-def _verifier(password: str) -> str:
-    """What a server keeps of a password of ASCII (RFC 5802, as PostgreSQL writes it)."""
-    salt = secrets.token_bytes(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ROUNDS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    served = hmac.digest(salted, b"Server Key", "sha256")
-    salt64, stored64, served64 = (b64encode(one).decode() for one in (salt, stored, served))
-    return f"SCRAM-SHA-256${SCRAM_ROUNDS}:{salt64}${stored64}:{served64}"
 
 
 def _name(role: str) -> str:
