@@ -81,7 +81,7 @@ class Pid1:
         self.root = Path(f"/proc/{pid}/root")
         """Its view of the file system."""
         self.address = f"unix:path={self.root}/run/dbus/system_bus_socket"
-        self.enter = ("nsenter", f"--target={pid}", "--mount", "--pid", "--net")
+        self.enter = ("nsenter", f"--target={pid}", "--mount", "--root", "--wd", "--pid", "--net")
         """Prefix that runs a command inside."""
 
     def systemctl(self, *arguments: str, check: bool = True) -> str:
