@@ -185,29 +185,24 @@ class IpmiSim:
         """Start the BMC and return when its port is open.
 
         Raises:
-            RuntimeError: It did not open its port in START_LIMIT_S.
+            RuntimeError: It ended at once or did not open its port in START_LIMIT_S.
         """
         assert self._process is None, "already started"
         self._write_configuration()
         command = [*self.prefix, "ipmi_sim", "-n"]
         for option, name in (("-c", "lan.conf"), ("-f", "bmc.emu"), ("-s", "state")):
             command += (option, str(self._path(name)))
-        end = time.monotonic() + START_LIMIT_S
-        self._spawn(command)
-        while not self._port_open():
-            if time.monotonic() > end:
-                self.kill()
-                said = self._path("ipmi_sim.log").read_text(errors="replace")
-                raise RuntimeError(f"ipmi_sim did not start: {said}")
-            if self._process is None or self._process.poll() is not None:
-                self._spawn(command)  # Somebody had its port for a moment.
-            time.sleep(_POLL_S)
-
-    def _spawn(self, command: list[str]) -> None:
         with self._path("ipmi_sim.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own literals and paths
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        end = time.monotonic() + START_LIMIT_S
+        while not self._port_open():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.kill()
+                said = self._path("ipmi_sim.log").read_text(errors="replace")
+                raise RuntimeError(f"ipmi_sim did not start: {said}")
+            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """Stop the BMC; sessions are lost. Being stopped already is no error."""

@@ -6,12 +6,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from typing import Self
 
 from hil.clock import Clock, under
 from hil.namespaces import inside
+from hil.ports import free_port
 from hil.processes import DIE_WITH_US, run, slowed
 
 START_LIMIT_S = 30.0
@@ -73,7 +73,7 @@ class Etcd:
         self._certificates = certificates
         self.members = []
         for number, (address, pid) in enumerate(places):
-            ports = (2379, 2380) if pid is not None else (_free_port(), _free_port())
+            ports = (2379, 2380) if pid is not None else (free_port(), free_port())
             clock = Clock(directory / f"m{number}.clock") if clocks else None
             self.members.append(Member(f"m{number}", address, *ports, pid, clock))
 
@@ -201,9 +201,3 @@ class Etcd:
                 threading.Event().wait(POLL_S)
             else:
                 return
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

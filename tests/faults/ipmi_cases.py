@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from fencing.drivers.ipmi import IpmiDevice
 from fencing.verify import Happened
 from hil.bmc import IpmiSim
 from hil.owned_machine import OwnedMachine
+from hil.ports import free_port
 from hil.rmcp import RmcpBmc
 
 from .case import Case, Rig, is_another, nothing
@@ -86,10 +86,7 @@ def owned(kill_wait_s: int) -> Callable[[Path], AbstractContextManager[Rig[IpmiS
 @contextmanager
 def started_sim(folder: Path, **how: Any) -> Iterator[IpmiSim]:
     """An ipmi_sim that is up, or was."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with IpmiSim(folder / "bmc", port=port, password=PASSWORD, **how) as bmc:
+    with IpmiSim(folder / "bmc", port=free_port(), password=PASSWORD, **how) as bmc:
         yield bmc
 
 

@@ -25,6 +25,7 @@ from fencing.console.exits import Exit
 from haagent.cli.fence import USAGE
 from hil.bmc import IpmiSim
 from hil.person import Person
+from hil.ports import free_port
 
 PAGE = Path(__file__).parents[3] / "docs" / "fencing-console.md"
 FENCE = """
@@ -84,16 +85,10 @@ class Site:
         return Person(command)
 
 
-def _port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A site whose BMCs are up and whose agent is not."""
-    alpha, beta = (IpmiSim(tmp_path / name, port=_port()) for name in ("alpha", "beta"))
+    alpha, beta = (IpmiSim(tmp_path / name, port=free_port()) for name in ("alpha", "beta"))
     alpha.guid = UUID(int=beta.guid.int + 1)
     secret = tmp_path / "password"
     secret.touch(mode=0o600)

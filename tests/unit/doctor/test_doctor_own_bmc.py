@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from haagent.doctor import Verdict
 from haagent.doctor.own_bmc import OwnBmc, compared, lan_addresses, own_bmc
 from hil.bmc import IpmiSim
+from hil.ports import free_port
 from hil.rmcp import RmcpBmc
 from hil.rmcp_lan import Channel
 
@@ -20,10 +20,7 @@ def test_the_own_bmc_is_asked_as_ipmitool_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What ipmitool prints is read; here over the LAN, in hil/trials over /dev/ipmi0."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-    bmc = IpmiSim(tmp_path / "bmc", port, user="haagent", password="bench-only")  # noqa: S106  # the bench's
+    bmc = IpmiSim(tmp_path / "bmc", free_port(), user="haagent", password="bench-only")  # noqa: S106  # the bench's
     monkeypatch.setattr("haagent.doctor.own_bmc.CHANNELS", (1,))  # Each is a login that fails.
     way = ("-I", "lanplus", "-C", "3", "-L", "operator", "-H", bmc.address, "-p", str(bmc.port))
     with bmc:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,16 +16,10 @@ from fencing.drivers.ipmi import IpmiDevice
 from fencing.levels import Fence
 from fencing.readiness import Readiness
 from hil.bmc import IpmiSim
+from hil.ports import free_port
 
 PASSWORD = "t0p-secret-word"  # noqa: S105  # of a BMC that lives for one test
 WAIT_S = 10.0
-
-
-def free_port() -> int:
-    """A UDP port that nobody has on loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def simulator(directory: Path) -> IpmiSim:

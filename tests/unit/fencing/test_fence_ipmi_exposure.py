@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fencing.drivers.ipmi_exposure import Exposure, exposure
 from hil.bmc import IpmiSim
+from hil.ports import free_port
 from hil.rmcp import RmcpBmc
 
 
@@ -36,10 +37,3 @@ def test_silence_says_nothing() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind(("127.0.0.1", 0))
         assert exposure("127.0.0.1", mute.getsockname()[1], answer_s=0.05) == Exposure()
-
-
-def free_port() -> int:
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

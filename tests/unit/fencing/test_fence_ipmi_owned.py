@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fence_bench import PASSWORD, device, fencing, free_port, sessions
+from fence_bench import PASSWORD, device, fencing, sessions
 
 from fencing import DeviceSettings, FenceOutcome
 from hil.bmc import IpmiSim
 from hil.owned_machine import OwnedMachine
+from hil.ports import free_port
 
 KILL_S = 2
 """What the BMC grants a machine that hangs."""

@@ -7,7 +7,6 @@ It speaks to RPS-10 and BayTech over a serial line; its scripts for other makes 
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pdu_bench import OURS, device
 from fencing import DeviceSettings, Power, Secret
 from hil.pdu.baytech import OpenRpc3Nc, OpenRpc28Nc
 from hil.pdu.rps10 import Rps10
+from hil.ports import free_port
 
 DAEMON = "/usr/sbin/powermand"
 CLIENT = "/usr/bin/powerman"
@@ -88,9 +88,7 @@ def numbers(nodes: str) -> list[int]:
 @contextmanager
 def powerman(known: Known, line: Path, directory: Path) -> Iterator[Powerman]:
     """A powermand of our own on loopback, with one PDU, ended afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     configuration = directory / "powerman.conf"
     configuration.write_text(
         f'include "/etc/powerman/{known.specification}.dev"\n'

@@ -26,6 +26,7 @@ from redfish_bench import driver, settings
 from fencing import DeviceSettings, FenceOutcome, Power, Secret
 from fencing.findings import Trouble
 from fencing.worker import message_line, settings_line
+from hil.ports import free_port
 from hil.redfish.bmc import RedfishBmc
 from hil.redfish.certificates import Authority
 from hil.redfish.faces import FACES
@@ -290,9 +291,7 @@ def test_small(worker: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def _sushy_tools(directory: Path, certificate: Path, user: str, password: str) -> Iterator[int]:
     """The emulator of OpenStack's sushy-tools with its fake driver; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     users = directory / "users"
     users.write_text(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n")
     (directory / "state").mkdir()

@@ -24,12 +24,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from fence_bench import free_port
 
 from fencing.config.tables import TableError, load_fences
 from hil.bmc import IpmiSim
 from hil.fence_agent import BenchAgent
 from hil.pdu.cyberpower import CyberPower
+from hil.ports import free_port
 
 HOME = Path(__file__).parents[3]
 WITNESS = Path(__file__).with_name("fence_witness.py")

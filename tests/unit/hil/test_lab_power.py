@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from fencing import DeviceSettings, Power, Secret
 from hil.bmc import IpmiSim
 from hil.metal.device import DeviceError, PowerDevice
 from hil.metal.reading import Reading
+from hil.ports import free_port
 from hil.record import Record
 
 LIMIT_S = 30.0
@@ -41,9 +41,7 @@ class Watched:
 @contextmanager
 def watched(folder: Path) -> Iterator[Watched]:
     """Such a BMC, read on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     record = Record(folder / "power.jsonl")
     with IpmiSim(folder / "bmc", port=port) as bmc:
         settings = DeviceSettings(

@@ -7,7 +7,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ from haagent.postgres.layout import Layout, PostgresSettings
 from haagent.postgres.server import Server, postmaster
 from haagent.postgres.sql import Sql
 from hil.database import PROGRAMS
+from hil.ports import free_port
 
 LIMIT_S = 20.0
 SHORT_S = 0.5
@@ -57,9 +57,7 @@ def made() -> Iterator[PostgresSettings]:
     shutil.chown(folder, "postgres", "postgres")
     data = folder / "data"
     call("initdb", "-D", str(data), "-N", "--auth=peer")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (data / "postgresql.conf").open("a") as file:
         file.write(f"unix_socket_directories = '{folder}'\nport = {port}\n")
         file.write("dynamic_shared_memory_type = mmap\n")

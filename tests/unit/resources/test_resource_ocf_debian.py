@@ -8,7 +8,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from ocf_bench import installed, refused
 from haagent.resources import Condition, ResourceError
 from haagent.resources.ocf import OcfResource
 from haagent.resources.ocf_codes import UnfitError
+from hil.ports import free_port
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="OCF agents need root")
 
@@ -305,23 +305,14 @@ class Nginx:
 
 
 @pytest.fixture
-def nginx(tmp_path: Path, free_port: int) -> Iterator[Nginx]:
+def nginx(tmp_path: Path) -> Iterator[Nginx]:
     """Not running; ended afterwards if it is."""
     if shutil.which("nginx", path="/usr/sbin") is None:
         pytest.skip("nginx is not installed")
-    server = Nginx(tmp_path, free_port)
+    server = Nginx(tmp_path, free_port())
     yield server
     with suppress(OSError, ValueError):
         server.kill()
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_nginx(nginx: Nginx, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from haagent.probes import Probe
 from haagent.witness import DRIFT, Word
 from haagent.witness.observing import ObserverWitness
 from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal, creed
+from hil.ports import free_port
 from witness.loop import looped
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -53,7 +54,7 @@ async def observer(
     rules: Rules = RULES, *probes: Probe, port: int | None = None
 ) -> AsyncIterator[int]:
     """One that runs; gives its port."""
-    at = _free_port() if port is None else port
+    at = free_port() if port is None else port
     server = Server(LOOPBACK, at, rules, SEAL, probes)
     running = asyncio.create_task(server.run())
     await asyncio.sleep(0)
@@ -76,12 +77,6 @@ async def node(
         yield made
     finally:
         made.close()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def heartbeat(sender: int, counter: int, key: int = 1) -> bytes:
@@ -129,7 +124,7 @@ async def test_restarted_observer_is_young() -> None:
     """It keeps its silence for the lease, and the node's session is renewed by the way."""
     async with observer() as port, node(1, port) as beta:
         assert (await beta.claim((1,))).word is Word.YES
-        async with observer(replace(RULES, lease_ns=30 * S), port=_free_port()) as other:
+        async with observer(replace(RULES, lease_ns=30 * S), port=free_port()) as other:
             beta._where = ("127.0.0.1", other)
             vote = await beta.claim((1,))
             assert vote.word is Word.SILENT
@@ -154,7 +149,7 @@ async def test_unbroken_consent_is_told_since_when() -> None:
         fourth = await beta.claim((1,))
         assert fourth.since_ns > third.since_ns
         beta._lease_ns = LEASE_NS
-        async with observer(port=_free_port()) as other:
+        async with observer(port=free_port()) as other:
             beta._where = ("127.0.0.1", other)
             assert (await beta.claim((1,))).since_ns > fourth.since_ns
 
@@ -210,7 +205,7 @@ async def test_strangers_are_not_answered() -> None:
                 assert (await stranger.claim((1,))).word is Word.SILENT
         async with node(1, port, replace(SEAL, send=2)) as rotated:
             assert (await rotated.claim((1,))).word is Word.YES
-    async with node(1, _free_port()) as lonely:
+    async with node(1, free_port()) as lonely:
         assert (await lonely.claim((1,))).detail == "no answer within 1 s"
 
 
