@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from haagent.core.wire import Frame
-from haagent.witness.telegram import Ask, Said
+from haagent.witness.telegram import Ask, Said, creed
 
 RETIRED_MAX = 64
 """Earlier incarnations of a node that are remembered; an agent does not restart more often."""
@@ -30,8 +30,11 @@ class Rules:
     lease_ns: int
     probed: bool
     """It asks the service too."""
-    creed: bytes
-    """See haagent.witness.telegram.creed."""
+
+    @property
+    def creed(self) -> bytes:
+        """What the nodes must have alike, see haagent.witness.telegram.creed."""
+        return creed(self.node_names, self.groups, self.lease_ns)
 
 
 class Ear:

@@ -11,7 +11,6 @@ from haagent.observer.judge import Rules
 from haagent.observer.server import Server
 from haagent.resources.build import make_probe
 from haagent.witness.build import make_seal
-from haagent.witness.telegram import creed
 
 
 def run(configuration: ObserverConfiguration) -> int:
@@ -31,7 +30,6 @@ def run(configuration: ObserverConfiguration) -> int:
         serving_grace_ns=configuration.serving_grace_ns,
         lease_ns=configuration.lease_ns,
         probed=bool(configuration.probes),
-        creed=creed(configuration.node_names, configuration.groups, configuration.lease_ns),
     )
     probes = [make_probe(group, probe) for group, probe in configuration.probes]
     seal = make_seal(configuration.cluster, configuration.keys)

@@ -50,6 +50,7 @@ class Server:
         self._where = (str(address), port)
         self._family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self._rules = rules
+        self._creed = rules.creed
         self._seal = seal
         self._probes = tuple(probes)
         self._session = os.urandom(8)
@@ -129,7 +130,7 @@ class Server:
         if len(self._nonces) >= NONCES_MAX:
             self._session = os.urandom(8)
             self._nonces.clear()
-        if question.creed != self._rules.creed:
+        if question.creed != self._creed:
             why = "has other nodes, groups or lease in its configuration; use the same file"
             return Answer(Said.NO, serving, self._session, question.nonce, why)
         before = self._judge.granted

@@ -256,9 +256,7 @@ class PostgresResource:
             values = follow.standby_settings(self._settings)
             await asking.alter(self._sql, values, ASK_S)
             await asking.drop_slot(self._sql, self._settings.slot, ASK_S)
-            own, primary = await self._received()
-            # Of one that receives, too: for moments, a diverged one does.
-            apart = primary is not None and await self._parted(own, primary)
+            own, primary, apart = await self._received()
         except SqlError as error:
             raise ResourceError(f"the standby does not answer: {error}") from error
         if primary is None or (_receives(own, primary) and not apart):
@@ -267,15 +265,19 @@ class PostgresResource:
             raise ResourceError(reason)
         self._set_out("its history is not the primary's")
 
-    async def _received(self) -> tuple[Standing, Standing | None]:
-        """What it and the primary are once it receives, never will, or has had the time to."""
+    async def _received(self) -> tuple[Standing, Standing | None, bool]:
+        """What it and the primary are once it receives, never will, or has had the time to.
+
+        And whether they are parted: for moments, a server that is receives as well.
+        """
         until_s = _now_s() + STREAM_S
         while True:
             own, primary = await asking.standing(self._sql, ASK_S), await self._primary()
-            if primary is None or _receives(own, primary) or _now_s() > until_s:
-                return own, primary
-            if await self._parted(own, primary):
-                return own, primary
+            if primary is None:
+                return own, None, False
+            apart = await self._parted(own, primary)
+            if apart or _receives(own, primary) or _now_s() > until_s:
+                return own, primary, apart
             await asyncio.sleep(STREAM_POLL_S)
 
     async def _primary(self) -> Standing | None:

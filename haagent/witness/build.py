@@ -45,19 +45,19 @@ def make_panel(configuration: Configuration) -> Panel:
 
 
 def _witness(plan: WitnessPlan, configuration: Configuration) -> Witness:
+    groups = [group.name for group in configuration.pair.groups]
     match plan.target:
         case EtcdSettings():
             return EtcdWitness(
                 make_gateway(plan.target, QUESTION_PART * plan.timeout_s),
                 f"{plan.target.prefix}/{configuration.cluster}",
-                [group.name for group in configuration.pair.groups],
+                groups,
                 configuration.node_names[configuration.pair.me],
                 plan.target.lease_s,
             )
         case ObserverSettings():
             seal, me = make_seal(configuration.cluster, configuration.keys), configuration.pair.me
             where, lease_ns = (plan.target.address, plan.target.port), plan.target.lease_ns
-            groups = [group.name for group in configuration.pair.groups]
             ours = creed(configuration.node_names, groups, lease_ns)
             return ObserverWitness(*where, me, seal, plan.timeout_s, lease_ns, ours)
         case ReferenceSettings():

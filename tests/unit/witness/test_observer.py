@@ -24,15 +24,14 @@ from haagent.probes import Answer as Answered
 from haagent.probes import Probe
 from haagent.witness import DRIFT, Word
 from haagent.witness.observing import ObserverWitness
-from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal, creed
+from haagent.witness.telegram import BYTES_MAX, Answer, Ask, Question, Said, Seal
 from hil.ports import free_port
 from witness.loop import looped
 
 LOOPBACK = ip_address("127.0.0.1")
 SEAL = Seal(cluster_id("shop"), 1, {1: b"k" * 32, 2: b"n" * 32})
 LEASE_NS = 30 * S
-CREED = creed(("alpha", "beta"), ("web",), LEASE_NS)
-RULES = Rules(("alpha", "beta"), ("web",), S // 2, 10 * S, 0, probed=False, creed=CREED)
+RULES = Rules(("alpha", "beta"), ("web",), S // 2, 10 * S, 0, probed=False)
 """Its lease, and so its youth, is over at once, but where a test says otherwise."""
 LIMIT_S = 1.0
 PATIENCE_S = 10.0
@@ -68,10 +67,10 @@ async def observer(
 
 @asynccontextmanager
 async def node(
-    me: int, port: int, seal: Seal = SEAL, creed: bytes = CREED
+    me: int, port: int, seal: Seal = SEAL, rules: Rules = RULES
 ) -> AsyncIterator[ObserverWitness]:
     """One node's way to it."""
-    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S, LEASE_NS, creed)
+    made = ObserverWitness(LOOPBACK, port, me, seal, LIMIT_S, LEASE_NS, rules.creed)
     made.open()
     try:
         yield made
@@ -89,7 +88,11 @@ def heartbeat(sender: int, counter: int, key: int = 1) -> bytes:
 async def test_agrees_to_one_node_that_lost_the_other() -> None:
     """S9: claims, refusals and what is given back, over real sockets."""
     lasting = replace(RULES, lease_ns=1)
-    async with observer(lasting) as port, node(0, port) as alpha, node(1, port) as beta:
+    async with (
+        observer(lasting) as port,
+        node(0, port, rules=lasting) as alpha,
+        node(1, port, rules=lasting) as beta,
+    ):
         assert (await alpha.look({})).word is Word.YES
         assert (await beta.claim((1,))).word is Word.YES
 
@@ -124,8 +127,9 @@ async def test_restarted_observer_is_young() -> None:
     """It keeps its silence for the lease, and the node's session is renewed by the way."""
     async with observer() as port, node(1, port) as beta:
         assert (await beta.claim((1,))).word is Word.YES
-        async with observer(replace(RULES, lease_ns=30 * S), port=free_port()) as other:
-            beta._where = ("127.0.0.1", other)
+        lasting = replace(RULES, lease_ns=30 * S)
+        async with observer(lasting, port=free_port()) as other:
+            beta._where, beta._creed = ("127.0.0.1", other), lasting.creed
             vote = await beta.claim((1,))
             assert vote.word is Word.SILENT
             assert "was started just now" in vote.detail
@@ -135,7 +139,8 @@ async def test_restarted_observer_is_young() -> None:
 @looped
 async def test_unbroken_consent_is_told_since_when() -> None:
     """S2 e: renewed in time, it goes on; after a release, a restart or a gap, it begins anew."""
-    async with observer(replace(RULES, lease_ns=1)) as port, node(1, port) as beta:
+    rules = replace(RULES, lease_ns=1)
+    async with observer(rules) as port, node(1, port, rules=rules) as beta:
         asked_ns = time.monotonic_ns()
         first, second = await beta.claim((1,)), await beta.claim((1,))
         assert 0 < first.since_ns == second.since_ns
@@ -149,7 +154,7 @@ async def test_unbroken_consent_is_told_since_when() -> None:
         fourth = await beta.claim((1,))
         assert fourth.since_ns > third.since_ns
         beta._lease_ns = LEASE_NS
-        async with observer(port=free_port()) as other:
+        async with observer(rules, port=free_port()) as other:
             beta._where = ("127.0.0.1", other)
             assert (await beta.claim((1,))).since_ns > fourth.since_ns
 
@@ -157,7 +162,8 @@ async def test_unbroken_consent_is_told_since_when() -> None:
 @looped
 async def test_refusal_breaks_the_consent() -> None:
     """S2 e: in between it may have stood by the other."""
-    async with observer(replace(RULES, lease_ns=1)) as port, node(1, port) as beta:
+    rules = replace(RULES, lease_ns=1)
+    async with observer(rules) as port, node(1, port, rules=rules) as beta:
         first = await beta.claim((1,))
         beta.copy(heartbeat(0, 1))
         words: list[Word] = []
@@ -183,7 +189,7 @@ async def test_recorded_question_is_worth_nothing() -> None:
                 assert answer is not None
                 return answer
 
-            stale = Question(1, Ask.CLAIM, bytes(8), os.urandom(8), CREED, (1,))
+            stale = Question(1, Ask.CLAIM, bytes(8), os.urandom(8), RULES.creed, (1,))
             first = await said(SEAL.ask(stale))
             assert first.said is Said.AGAIN
             good = SEAL.ask(replace(stale, session=first.session))
@@ -216,13 +222,13 @@ async def test_who_is_configured_otherwise_is_refused() -> None:
     It would count on it still when the other node gets its own.
     """
     others = [
-        creed(("alpha", "beta"), ("web",), 2 * LEASE_NS),
-        creed(("alpha", "beta"), ("db", "web"), LEASE_NS),
-        creed(("beta", "alpha"), ("web",), LEASE_NS),
+        replace(RULES, lease_ns=LEASE_NS),
+        replace(RULES, groups=("db", "web")),
+        replace(RULES, node_names=("beta", "alpha")),
     ]
     async with observer() as port:
         for other in others:
-            async with node(1, port, creed=other) as stranger:
+            async with node(1, port, rules=other) as stranger:
                 for vote in (await stranger.claim((1,)), await stranger.look({})):
                     assert vote.word is Word.NO
                     assert "use the same file" in vote.detail
@@ -240,7 +246,7 @@ def test_any_bytes_are_a_telegram_or_nothing(data: bytes) -> None:
 @given(st.sampled_from(Ask), st.lists(st.integers(0, 2**64 - 1), max_size=16).map(tuple), st.text())
 def test_telegrams_arrive_as_they_were_sent(ask: Ask, terms: tuple[int, ...], why: str) -> None:
     """Questions and answers survive the way, an answer's words as far as they fit."""
-    question = Question(1, ask, b"s" * 8, b"n" * 8, CREED, terms)
+    question = Question(1, ask, b"s" * 8, b"n" * 8, RULES.creed, terms)
     assert SEAL.read_question(SEAL.ask(question)) == question
     answer = Answer(Said.NO, serving=True, session=b"s" * 8, nonce=b"n" * 8, why=why[:90])
     assert SEAL.read_answer(SEAL.answer(answer)) == answer

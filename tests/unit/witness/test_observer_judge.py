@@ -15,7 +15,7 @@ from haagent.core.wire import Frame, Role
 from haagent.observer.judge import Judge, Rules
 from haagent.witness.telegram import Ask, Said
 
-RULES = Rules(("alpha", "beta"), ("web",), 1 * S, 10 * S, 30 * S, probed=True, creed=b"")
+RULES = Rules(("alpha", "beta"), ("web",), 1 * S, 10 * S, 30 * S, probed=True)
 OLD = 100 * S
 """The judge was started at 0 and has its youth behind it."""
 
