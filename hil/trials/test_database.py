@@ -104,8 +104,8 @@ def test_committed_rows_survive_a_crash_of_the_active(database: VirtualLab) -> N
     in_sync(lab, active, RETURN_LIMIT_S)
     with writing(lab, ADDRESS, RETURN_LIMIT_S) as writer:
         fault_ns = active.crash()
-        taken_over(lab, active, standby, fault_ns)
-        writer.wait_acked(RETURN_LIMIT_S, after_ns=fault_ns)
+        taken_ns = taken_over(lab, active, standby, fault_ns)
+        writer.wait_acked(RETURN_LIMIT_S, after_ns=taken_ns)
         wait_back(lab, active, fault_ns)
         in_sync(lab, standby, RETURN_LIMIT_S)
         writer.wait_acked(RETURN_LIMIT_S, after_ns=time.monotonic_ns())

@@ -46,8 +46,8 @@ def test_power_failure_promotes_the_standby(lab: Lab, roles: Roles, writer: Writ
     """The active loses its power: writes go on at the standby, and the old one comes back."""
     active, standby = roles
     lost_ns = lab.power_off(active.name)
-    taken_over(lab, active, standby, lost_ns)
-    resumed = writer.wait_acked(after_ns=lost_ns)
+    taken_ns = taken_over(lab, active, standby, lost_ns)
+    resumed = writer.wait_acked(after_ns=taken_ns)
     assert ask(standby, "SELECT pg_is_in_recovery()") == "f"
     wait_powered(lab, active, lost_ns)
     streams(lab, active)

@@ -58,8 +58,8 @@ def test_diverged_server_is_rewound(lab: Lab, roles: Roles) -> None:
     events = len(active.agent_events())
     lost_ns = lab.power_off(active.name)
     lab.network.heal()
-    taken_over(lab, active, standby, lost_ns)
-    writer.wait_acked(after_ns=lost_ns)
+    taken_ns = taken_over(lab, active, standby, lost_ns)
+    writer.wait_acked(after_ns=taken_ns)
     writer.close()
     assert writer.lost(standby), "nothing was written apart: the test tests nothing"
     wait_powered(lab, active, lost_ns)

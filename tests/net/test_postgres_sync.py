@@ -41,8 +41,8 @@ def test_power_failure_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> 
     """The active dies: every acknowledged row is on the standby, which goes on alone at once."""
     active, standby = roles
     lost_ns = lab.power_off(active.name)
-    taken_over(lab, active, standby, lost_ns)
-    writer.wait_acked(after_ns=lost_ns)
+    taken_ns = taken_over(lab, active, standby, lost_ns)
+    writer.wait_acked(after_ns=taken_ns)
     wait_powered(lab, active, lost_ns)
     in_sync(lab, standby)
     kept(writer, standby)
@@ -53,9 +53,9 @@ def test_frozen_active_loses_nothing(lab: Lab, roles: Roles, writer: Writer) -> 
     """As with any fence; what was acknowledged in the last moment is there."""
     active, standby = roles
     frozen = active.freeze()
-    taken_over(lab, active, standby, frozen.at_ns)
+    taken_ns = taken_over(lab, active, standby, frozen.at_ns)
     active.thaw(frozen)
-    writer.wait_acked(after_ns=frozen.at_ns)
+    writer.wait_acked(after_ns=taken_ns)
     in_sync(lab, standby)
     kept(writer, standby)
 
@@ -87,8 +87,8 @@ def test_broken_replication_makes_the_standby_stale(lab: Lab, roles: Roles, writ
     in_sync(lab, active)
     streams(lab, standby)
     lost_ns = lab.power_off(active.name)
-    taken_over(lab, active, standby, lost_ns)
-    writer.wait_acked(after_ns=lost_ns)
+    taken_ns = taken_over(lab, active, standby, lost_ns)
+    writer.wait_acked(after_ns=taken_ns)
     wait_powered(lab, active, lost_ns)
     in_sync(lab, standby)
     kept(writer, standby)
