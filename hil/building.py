@@ -10,6 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+DISK = "/var/tmp"  # noqa: S108  # each lab makes a directory of its own name in it
+"""Where machines keep their state. It outlives a reboot (hier(7)): /tmp is often memory alone, on
+which no agent would keep its term, as `haagent doctor` says there."""
+
 
 class Building:
     """A context manager: entering builds it, leaving takes it down, the last part first.
@@ -27,7 +31,7 @@ class Building:
 
     def __enter__(self) -> Self:
         try:
-            self.directory = Path(tempfile.mkdtemp(prefix=self._prefix))
+            self.directory = Path(tempfile.mkdtemp(prefix=self._prefix, dir=DISK))
             self._stack.callback(shutil.rmtree, self.directory)
             self._build()
         except BaseException:
