@@ -72,7 +72,7 @@ class PacemakerFenced:
     def prefix(self) -> tuple[str, ...]:
         """Put before a command line that is to run where it does; it execs."""
         assert self._process is not None, "not started"
-        return ("nsenter", "--target", str(self._process.pid), "--net", "--mount")
+        return ("nsenter", f"--target={self._process.pid}", "--net", "--mount", "--root", "--wd")
 
     def admin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `stonith_admin`, to its end."""
