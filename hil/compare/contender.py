@@ -69,11 +69,15 @@ def ready(lab: VirtualLab, contender: Contender, limit_s: float) -> tuple[Guest,
     Raises:
         NotSeenError: It does not come to that.
     """
-    answer = lab.client.wait_served(limit_s, after_ns=time.monotonic_ns())
-    active = lab.machines[answer["node"]]
-    standby = lab.other(active)
-    look(lambda: contender.could_take_over(active, standby), limit_s, f"{contender.name} ready")
-    return active, standby
+
+    def roles() -> tuple[Guest, Guest]:
+        answer = lab.client.wait_served(limit_s, after_ns=time.monotonic_ns())
+        active = lab.machines[answer["node"]]
+        return active, lab.other(active)
+
+    # Who serves may change meanwhile: keepalived's short times do not outlast a slow resumption.
+    look(lambda: contender.could_take_over(*roles()), limit_s, f"{contender.name} ready")
+    return roles()
 
 
 def look(wanted: Callable[[], bool], limit_s: float, what: str) -> None:

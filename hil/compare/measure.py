@@ -36,6 +36,8 @@ TAKEOVER_LIMIT_S = 120.0
 """Pacemaker needs about 20 s by default."""
 SETTLE_S = 3.0
 """Undisturbed, before the fault: else the run says nothing."""
+SETTLE_LIMIT_S = 20.0
+"""Of a pair that is ready: its first answer after that time."""
 THAW_AFTER_S = 5.0
 """From the new holder's first answer on."""
 WATCH_S = {"crash": 1.0, "freeze": 8.0}
@@ -130,7 +132,7 @@ def _undisturbed(lab: VirtualLab, active: Guest) -> None:
         NotSeenError: Something did.
     """
     since_ns = time.monotonic_ns()
-    lab.client.wait_served(RESUMED_LIMIT_S, after_ns=since_ns + int(SETTLE_S * _NS), by=active.name)
+    lab.client.wait_served(SETTLE_LIMIT_S, after_ns=since_ns + int(SETTLE_S * _NS), by=active.name)
     holders = lab.observer.holders(since_ns)
     if holders != [active.mac] or orders(lab, since_ns):
         raise NotSeenError(f"before any fault: {holders}, orders {orders(lab, since_ns)}")
