@@ -196,6 +196,7 @@ def idle(contender: Contender, windows: int, window_s: float) -> Iterator[Cost]:
                 )
 
 
+# A process that has ended by then uses no memory: Pacemaker starts one for each look.
 _USED = """\
 for unit in {units}; do
   group=/sys/fs/cgroup$(systemctl show --property ControlGroup --value "$unit")
@@ -203,7 +204,7 @@ for unit in {units}; do
   find "$group" -name cgroup.procs -exec cat {{}} +
 done | while read -r word value; do
   if [ "$word" = cpu ]; then echo "cpu $value"
-  else sed -n 's/^Pss: *\\([0-9]*\\) kB/pss \\1/p' "/proc/$word/smaps_rollup"
+  else sed -n 's/^Pss: *\\([0-9]*\\) kB/pss \\1/p' "/proc/$word/smaps_rollup" || :
   fi
 done
 """
