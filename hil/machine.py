@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from hil.namespaces import members
+from hil.namespaces import entered, members
 from hil.network import Network, Port
 from hil.processes import module, run
 from hil.record import ReportingProcess
@@ -214,9 +214,7 @@ class Machine:
     @property
     def inside(self) -> list[str]:
         """Prefix that runs a command in the machine."""
-        # Its root as well: the lab itself may run in a chroot.
-        namespaces = ["--net", "--pid", "--mount", "--ipc", "--root", "--wd"]
-        return ["nsenter", f"--target={self.pid}", *namespaces]
+        return entered(self.pid, "net", "pid", "mount", "ipc")
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine."""

@@ -19,6 +19,15 @@ def inside(pid: int) -> list[str]:
     return ["nsenter", f"--net=/proc/{pid}/ns/net"]
 
 
+def entered(pid: int, *kinds: str) -> list[str]:
+    """Prefix that runs a command in namespaces of a process, one with "mount" among them.
+
+    At its root as well: the bench itself may run in a chroot, and would be outside of that.
+    """
+    options = [f"--{kind}" for kind in kinds]
+    return ["nsenter", f"--target={pid}", *options, "--root", "--wd"]
+
+
 def ip(pid: int, lines: Sequence[str], *, force: bool = False) -> None:
     """Carry out `ip` commands, one a line, in the network namespace of a process.
 

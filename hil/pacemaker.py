@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from hil.namespaces import entered
 from hil.processes import DIE_WITH_US
 
 START_LIMIT_S = 10.0
@@ -72,7 +73,7 @@ class PacemakerFenced:
     def prefix(self) -> tuple[str, ...]:
         """Put before a command line that is to run where it does; it execs."""
         assert self._process is not None, "not started"
-        return ("nsenter", f"--target={self._process.pid}", "--net", "--mount", "--root", "--wd")
+        return tuple(entered(self._process.pid, "net", "mount"))
 
     def admin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `stonith_admin`, to its end."""

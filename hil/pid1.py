@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hil.namespaces import entered
 from hil.processes import DIE_WITH_US, run
 
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -81,7 +82,7 @@ class Pid1:
         self.root = Path(f"/proc/{pid}/root")
         """Its view of the file system."""
         self.address = f"unix:path={self.root}/run/dbus/system_bus_socket"
-        self.enter = ("nsenter", f"--target={pid}", "--mount", "--root", "--wd", "--pid", "--net")
+        self.enter = tuple(entered(pid, "mount", "pid", "net"))
         """Prefix that runs a command inside."""
 
     def systemctl(self, *arguments: str, check: bool = True) -> str:

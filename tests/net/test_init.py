@@ -42,8 +42,7 @@ def fresh(bench: Bench) -> Iterator[Lab]:
 
 def terminal(machine: Machine, *arguments: str) -> pexpect.spawn[str]:
     """The command at a terminal of 80 columns and 24 lines, as its operator sees it."""
-    namespaces = ["--net", "--pid", "--mount", "--root", "--wd"]
-    command = ["nsenter", f"--target={machine.pid}", *namespaces, *module("haagent", *arguments)]
+    command = [*machine.inside, *module("haagent", *arguments)]
     return pexpect.spawn(
         command[0],
         command[1:],

@@ -28,9 +28,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
 @contextmanager
 def shell(machine: Machine, folder: Path) -> Iterator[Terminal]:
     """A person's shell on the machine, with a prompt that cannot be mistaken."""
-    namespaces = ["--net", "--pid", "--mount", "--root", "--wd"]
-    entered = ["nsenter", f"--target={machine.pid}", *namespaces]
-    with terminal(folder, *entered, "env", "PS1=ready> ", "sh", "-i") as window:
+    with terminal(folder, *machine.inside, "env", "PS1=ready> ", "sh", "-i") as window:
         window.wait(lambda seen: "ready>" in seen, LOOK_S, "a prompt")
         yield window
 
