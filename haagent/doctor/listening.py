@@ -13,7 +13,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ from haagent.doctor.lldp import Switch, switch
 from haagent.errors import EdgeError
 from haagent.links import Link
 from haagent.links.path import open_socket
-from haagent.packet_filter import attach
+from haagent.packet_filter import Instruction, attach
 
 ETH_P_IP, ETH_P_IPV6, ETH_P_LLDP, ETH_P_LOCAL = 0x0800, 0x86DD, 0x88CC, 0x88B5
 """Source: IEEE 802 numbers."""
@@ -125,8 +125,8 @@ class _Ear:
             for group in LLDP_GROUPS:
                 member = MEMBERSHIP.pack(index, PACKET_MR_MULTICAST, len(group), group)
                 lldp.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
-            attach(self._raw(interface, ETH_P_IP, self._igmp), ONLY_IGMP_QUERIES)
-            attach(self._raw(interface, ETH_P_IPV6, self._mld), ONLY_MLD_QUERIES)
+            self._raw(interface, ETH_P_IP, self._igmp, ONLY_IGMP_QUERIES)
+            self._raw(interface, ETH_P_IPV6, self._mld, ONLY_MLD_QUERIES)
             voice = self._raw(interface, ETH_P_LOCAL, self._echo)
         except PermissionError as error:
             raise EdgeError("listening needs root") from error
@@ -156,10 +156,16 @@ class _Ear:
             now_s = time.monotonic()
 
     def _raw(
-        self, interface: str, protocol: int, take: Callable[[bytes, str], None]
+        self,
+        interface: str,
+        protocol: int,
+        take: Callable[[bytes, str], None],
+        only: Sequence[Instruction] = (),
     ) -> socket.socket:
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         self._keep(opened, take)
+        if only:  # Before it is bound: what came in between would be taken for what is wanted.
+            attach(opened, only)
         opened.bind((interface, protocol))
         return opened
 

@@ -28,6 +28,7 @@ from config_bench import Site
 LISTEN_S = 1.0
 QUERIES_S = 4.0
 """The kernel asks once a second at most. Source: Linux, BR_MULTICAST_QUERY_INTVL_MIN."""
+OPENINGS, OPENING_S = 20, 0.01
 BODY = Body(
     echo=0,
     stall_ms=0,
@@ -157,6 +158,27 @@ def test_a_real_querier(lan: Lan, pair: Configuration) -> None:
     # One of the other IP version keeps no group of this link's alive.
     del heard.queriers["eth0", 4]
     assert texts(pair, heard)["querier"][0] is Verdict.UNKNOWN
+
+
+def test_what_arrives_while_the_ears_open_is_no_query(lan: Lan, pair: Configuration) -> None:
+    """Traffic that is already there when listening begins passes no filter unlooked at."""
+    done = threading.Event()
+    report = bytes.fromhex("333300000016 020000000001 86dd 60000000") + bytes(64)
+
+    def flood() -> None:
+        with lan.b.open_socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+            sender.bind(("eth1", 0))
+            while not done.is_set():
+                sender.send(report)
+
+    flooder = threading.Thread(target=flood)
+    flooder.start()
+    try:
+        queriers = [hear(lan, pair, listen_s=OPENING_S).queriers for _ in range(OPENINGS)]
+    finally:
+        done.set()
+        flooder.join()
+    assert not any(queriers)
 
 
 def test_the_peer_is_heard_without_an_agent(lan: Lan, pair: Configuration) -> None:
