@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -121,12 +122,23 @@ def _read(process: subprocess.Popen[bytes], end_s: float) -> tuple[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill it with all that it has started, and wait until the last of them let go of us."""
-    process.kill()
-    with contextlib.suppress(TimeoutError, subprocess.TimeoutExpired):
-        end_s = time.monotonic() + END_LIMIT_S
-        process.wait(END_LIMIT_S)
-        _read(process, end_s)
+    """Kill it with all that it has started, and wait until the last of them is gone.
+
+    Not by its parent, which would be gone sooner: the first process of a PID namespace ends only
+    after all others of it, and its parent waits for it. Source: pid_namespaces(7).
+    """
+    if process.poll() is None:
+        for pid in _children(process.pid) or [process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_LIMIT_S)
+        process.kill()
     for stream in (process.stdout, process.stderr):
         assert stream is not None
         stream.close()
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that it has started and not waited for. Source: proc(5)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
