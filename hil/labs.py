@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from hil.ssh import Ssh
 
 
+_SPIN = "while :; do :; done"
+HANG = f"""sysctl -q kernel.sched_rt_runtime_us=-1
+exec chrt --fifo 99 taskset -c 0 sh -c '
+    for cpu in $(seq $(($(nproc --all) - 1))); do taskset -c $cpu sh -c "{_SPIN}" & done
+    {_SPIN}'"""
+"""For a shell of root's: no process of the server runs any more, the agent and the service least of
+all, while its kernel goes on to answer ARP and ping: each processor goes round in a loop that gives
+way to nothing. Source: sched(7)."""
+
+
 class LabLacksError(Exception):
     """The lab at hand has no such thing: a scenario that cannot do without it is skipped."""
 
@@ -29,6 +39,9 @@ class Machine(Server, Protocol):
 
     def crash(self) -> int:
         """Have its kernel panic; return when that was ordered, ns."""
+
+    def hang(self) -> int:
+        """Have no process of it run any more, while its kernel answers; return when, ns."""
 
     def freeze_for_good(self) -> int:
         """Have it stand still, its power on, until that is cut; return when, ns.

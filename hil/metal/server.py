@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from hil.labs import LabLacksError
+from hil.labs import HANG, LabLacksError
 from hil.metal.device import PowerDevice
 from hil.metal.inventory import ServerEntry
 from hil.metal.reading import Reading
@@ -80,6 +80,10 @@ class Server:
     def crash(self) -> int:
         """Have its kernel panic; return when that was ordered, ns."""
         return self._stop("echo c >/proc/sysrq-trigger")
+
+    def hang(self) -> int:
+        """Have no process of it run any more, while its kernel answers; return when, ns."""
+        return self._stop(HANG)
 
     def freeze_for_good(self) -> int:
         """Have its kernel halt without a word and without a reboot; return when, ns."""

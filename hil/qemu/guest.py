@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hil.labs import HANG
 from hil.namespaces import inside
 from hil.processes import end, run, spawn
 from hil.qemu.bell import Bell
@@ -149,8 +150,15 @@ class Guest:
 
     def crash(self) -> int:
         """Have its kernel panic; return when that was ordered, ns."""
+        return self._stop("echo c >/proc/sysrq-trigger")
+
+    def hang(self) -> int:
+        """Have no process of it run any more, while its kernel answers; return when, ns."""
+        return self._stop(HANG)
+
+    def _stop(self, command: str) -> int:
         at_ns = time.monotonic_ns()
-        self.ssh.throw("echo c >/proc/sysrq-trigger")
+        self.ssh.throw(command)
         return at_ns
 
     def freeze_for_good(self) -> int:

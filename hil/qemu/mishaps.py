@@ -50,6 +50,7 @@ def _stuck(lab: VirtualLab, guest: Guest) -> None:
 MISHAPS: dict[str, Mishap] = {
     "crash": lambda _, guest: guest.crash(),
     "freeze": lambda _, guest: guest.freeze(),
+    "hang": lambda _, guest: guest.hang(),
     "reset": lambda _, guest: guest.qmp.order("system_reset"),
     "power loss": lambda lab, guest: lab.power_off(guest.name),
     "cord pulled": lambda lab, guest: lab.pull_cord(guest.name),

@@ -21,6 +21,9 @@ from hil.watch import orders
 QUIET_S = 5.0
 """For what must not happen: longer than dead_after, in which it would."""
 
+SILENT_NS = 500_000_000
+"""Since the last heartbeat: a machine that stands still whole answers none for so long."""
+
 
 @pytest.mark.smoke
 def test_crashed_kernel_is_fenced_and_comes_back_as_standby(lab: Lab, roles: Roles) -> None:
@@ -30,6 +33,18 @@ def test_crashed_kernel_is_fenced_and_comes_back_as_standby(lab: Lab, roles: Rol
     first_ns = taken_over(lab, active, standby, fault_ns)
     with suppress(LabLacksError):
         assert "sysrq triggered crash" in active.console()
+    wait_back(lab, active, fault_ns)
+    held_alone(lab, standby, first_ns)
+
+
+def test_hung_server_whose_kernel_answers_is_fenced(lab: Lab, roles: Roles) -> None:
+    """S1, S2: no process runs, yet ARP for the address is answered until the power is off."""
+    active, standby = roles
+    fault_ns = active.hang()
+    first_ns = taken_over(lab, active, standby, fault_ns)
+    silent_ns = lab.observer.last_beat_ns(active.mac, first_ns)
+    assert silent_ns is not None
+    assert active.mac in lab.observer.holders(silent_ns + SILENT_NS, first_ns)
     wait_back(lab, active, fault_ns)
     held_alone(lab, standby, first_ns)
 
