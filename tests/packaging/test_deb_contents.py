@@ -18,10 +18,10 @@ from haagent.config import load
 from haagent.install import FILES, HERE, LINKS, Owner
 from hil.processes import run
 
-pytestmark = [pytest.mark.deb, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deb, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-LINTIAN_S = 240.0
+LINTIAN_S = 600.0
 
 
 @pytest.fixture(scope="module")
