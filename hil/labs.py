@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 _SPIN = "while :; do :; done"
 HANG = f"""sysctl -q kernel.sched_rt_runtime_us=-1
-exec chrt --fifo 99 taskset -c 0 sh -c '
+for pid in $(pgrep ksoftirqd/); do chrt --fifo --pid 99 $pid; done
+exec chrt --fifo 98 taskset -c 0 sh -c '
     for cpu in $(seq $(($(nproc --all) - 1))); do taskset -c $cpu sh -c "{_SPIN}" & done
     {_SPIN}'"""
 """For a shell of root's: no process of the server runs any more, the agent and the service least of
 all, while its kernel goes on to answer ARP and ping: each processor goes round in a loop that gives
-way to nothing. Source: sched(7)."""
+way to nothing but the kernel's network. Source: sched(7)."""
 
 
 class LabLacksError(Exception):
