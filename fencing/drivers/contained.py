@@ -140,5 +140,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that it has started and not waited for. Source: proc(5)."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """The processes that it has started and not waited for; none if the kernel does not tell.
+
+    Source: proc(5); needs CONFIG_PROC_CHILDREN, which Debian's and Red Hat's kernels have.
+    """
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in children.split()]
