@@ -6,6 +6,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -63,13 +65,25 @@ def advertisement(chassis: bytes, name: str = "") -> bytes:
     return LLDP_GROUPS[0] + b"\x02\0\0\0\0\x99" + ETH_P_LLDP.to_bytes(2, "big") + values + b"\0\0"
 
 
+@contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Work on a thread of its own, which is told at the end to stop."""
+    stop = threading.Event()
+    worker = threading.Thread(target=work, args=(stop,))
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join()
+
+
 def hear(
     lan: Lan, pair: Configuration, *said: tuple[str, bytes], listen_s: float = LISTEN_S
 ) -> Heard:
     """What a hears while b says that on these of its interfaces, again and again."""
-    stop = threading.Event()
 
-    def speak() -> None:
+    def speak(stop: threading.Event) -> None:
         opened = []
         for interface, _ in said:
             one = lan.b.open_socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -81,13 +95,8 @@ def hear(
         for one in opened:
             one.close()
 
-    speaker = threading.Thread(target=speak)
-    speaker.start()
-    try:
+    with meanwhile(speak):
         return lan.a.inside(lambda: listen(pair, listen_s, frames=True))
-    finally:
-        stop.set()
-        speaker.join()
 
 
 def texts(pair: Configuration, heard: Heard) -> dict[str, tuple[Verdict, str]]:
@@ -162,22 +171,17 @@ def test_a_real_querier(lan: Lan, pair: Configuration) -> None:
 
 def test_what_arrives_while_the_ears_open_is_no_query(lan: Lan, pair: Configuration) -> None:
     """Traffic that is already there when listening begins passes no filter unlooked at."""
-    done = threading.Event()
     report = bytes.fromhex("333300000016 020000000001 86dd 60000000") + bytes(64)
 
-    def flood() -> None:
+    def flood(stop: threading.Event) -> None:
         with lan.b.open_socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
+            sender.settimeout(None)
             sender.bind(("eth1", 0))
-            while not done.is_set():
+            while not stop.is_set():
                 sender.send(report)
 
-    flooder = threading.Thread(target=flood)
-    flooder.start()
-    try:
+    with meanwhile(flood):
         queriers = [hear(lan, pair, listen_s=OPENING_S).queriers for _ in range(OPENINGS)]
-    finally:
-        done.set()
-        flooder.join()
     assert not any(queriers)
 
 
@@ -188,21 +192,15 @@ def test_the_peer_is_heard_without_an_agent(lan: Lan, pair: Configuration) -> No
     good = encode(Frame(1, 1, 5, 1, BODY), cluster=cluster, key_id=1, key=key)
     forged = good[:-1] + bytes([good[-1] ^ 1])
     for data, counted in ((good, True), (forged, False)):
-        stop = threading.Event()
 
-        def speak(data: bytes = data, stop: threading.Event = stop) -> None:
+        def speak(stop: threading.Event, data: bytes = data) -> None:
             with lan.b.open_socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.bind(("198.51.100.12", 7072))
                 while not stop.wait(0.05):
                     sender.sendto(data, ("198.51.100.11", 7072))
 
-        speaker = threading.Thread(target=speak)
-        speaker.start()
-        try:
+        with meanwhile(speak):
             heard = lan.a.inside(lambda: listen(pair, LISTEN_S, frames=True))
-        finally:
-            stop.set()
-            speaker.join()
         assert bool(heard.frames) is counted
         assert heard.refused == (frozenset() if counted else {"forged"})
         subject = Subject(pair, {}, None, LISTEN_S)
@@ -248,22 +246,16 @@ def test_only_the_answer_to_this_question_counts(lan: Lan, pair: Configuration) 
     others[0] = V4_REPLY
     others[2:4] = bytes(2)
     others[2:4] = checksum(bytes(others)).to_bytes(2, "big")
-    stop = threading.Event()
 
-    def speak() -> None:
+    def speak(stop: threading.Event) -> None:
         with lan.b.open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as one:
             while not stop.wait(0.05):
                 one.sendto(bytes(others), (str(ring.address), 0))
 
-    speaker = threading.Thread(target=speak)
-    speaker.start()
-    try:
+    with meanwhile(speak):
         assert not lan.a.inside(lambda: answers(ring, 640))
         lan.b.sysctl("net.ipv4.icmp_echo_ignore_all=0")
         assert lan.a.inside(lambda: answers(ring, 640))
-    finally:
-        stop.set()
-        speaker.join()
 
 
 def test_lldp_of_any_bytes() -> None:
