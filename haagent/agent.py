@@ -42,7 +42,7 @@ from haagent.heartbeats import Heartbeats
 from haagent.journal import Journal
 from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
-from haagent.notify import Notifier
+from haagent.notify import EXIT_REPLACED, Notifier
 from haagent.onlookers import Onlookers
 from haagent.reload import Reload
 from haagent.report import Report
@@ -79,9 +79,7 @@ class Agent:
         self._right = FeedingRight(self._incarnation, configuration.watchdog.right_ns)
         self._watchdog = Watchdog(configuration.watchdog, self._right.lasts)
         self._notifier = Notifier.from_environment()
-        self._leaves = False
-        """The node is left for good, rather than taken up by the next agent."""
-        self._done: asyncio.Future[int]
+        self._done: asyncio.Future[StopKind]
         self._state: State
         durable = DurableRecord(configuration.state_dir / "record.json", host.boot_id())
         self._record, self._same_boot = durable.load()
@@ -164,12 +162,13 @@ class Agent:
         self._onlookers.open(self._report.status)
         self._notifier.ready()
         try:
-            code = await self._done
+            kind = await self._done
             # Nothing feeds it from here on.
             self._watchdog.close(disarm=not self._holding)
-            if self._leaves:
-                await self._edges.services.retire()
-            return code
+            if kind is StopKind.PAUSE:
+                return EXIT_REPLACED
+            await self._edges.services.retire()
+            return 0
         finally:
             self._watchdog.close(disarm=False)
             with suppress(TimeoutError):  # A client that does not read must not keep us here.
@@ -301,9 +300,8 @@ class Agent:
                 self._requests.settle(effect)
             case Exit():
                 log.info("agent.exits", kind=effect.kind.value)
-                self._leaves = effect.kind is StopKind.LEAVE
                 if not self._done.done():
-                    self._done.set_result(0)
+                    self._done.set_result(effect.kind)
             case _:
                 self._edges.carry_out(effect, held)
 

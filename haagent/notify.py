@@ -20,6 +20,8 @@ FEEDS_PER_TIMEOUT = 4
 """systemd advises half the timeout; this leaves room for a datagram that was dropped."""
 STATUS_CHARACTERS_MAX = 200
 """It is one line of `systemctl status`."""
+EXIT_REPLACED = 75
+"""The exit status that says: start another agent in my place. Source: sysexits.h, EX_TEMPFAIL."""
 
 
 class Notifier:

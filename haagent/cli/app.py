@@ -83,7 +83,8 @@ def run(
     """Run the agent of this node in the foreground, as its systemd unit does.
 
     Exit codes: 78 the configuration is refused, or its groups would fail in the confinement that
-    this process is in; 1 the machine lacks what the agent needs.
+    this process is in; 1 the machine lacks what the agent needs; 75 another agent is to take its
+    place (SIGUSR1).
     """
     import structlog  # noqa: PLC0415 only the agent needs it
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import time
 
+from haagent.notify import EXIT_REPLACED
 from hil.agent import Agent, role
 from hil.groups import WEB
 from hil.lab import Lab
@@ -47,7 +48,7 @@ def test_agent_restart_loses_nothing(lab: Lab, roles: Roles) -> None:
         for browser in (quick, slow):
             browser.wait_served(TAKEOVER_LIMIT_S)
         since_ns = time.monotonic_ns()
-        assert active.signal_agent(signal.SIGUSR1) == 0
+        assert active.signal_agent(signal.SIGUSR1) == EXIT_REPLACED
         active.start_agent()
         Agent(active).wait(lambda s: role(s) == "active", TAKEOVER_LIMIT_S, "active again")
         wait_standby(standby)

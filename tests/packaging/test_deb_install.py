@@ -110,6 +110,22 @@ def test_tidy_removes_what_this_node_does_not_hold(package: Path, tmp_path: Path
         assert not node.has_vip()
 
 
+def test_replaced_agent_leaves_the_tidying_to_the_next(package: Path, tmp_path: Path) -> None:
+    """Whoever replaces an agent waits for one program to load, not for `tidy` as well."""
+    with debian(tmp_path) as node:
+        node.run("dpkg", "-i", str(package))
+        node.configure()
+        node.run("systemctl", "enable", "--now", "haagent.service")
+        node.until(lambda: bool(node.status()), "answering")
+        before = node.main_pid()
+        node.run("ip", "address", "add", "192.0.2.10/24", "dev", "eth0")
+        node.run("systemctl", "kill", "--signal=USR1", "--kill-who=main", "haagent")
+        node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
+        node.until(lambda: bool(node.status()), "answering")
+        assert "removed 192.0.2.10/24" not in node.log()
+        node.until(lambda: not node.has_vip(), "rid of the address")
+
+
 def test_refuses_to_be_mixed_with_pip(package: Path, tmp_path: Path) -> None:
     """Over an environment that pip has made it does not install, and says what to do first."""
     with debian(tmp_path) as node:
