@@ -57,6 +57,8 @@ class Frozen:
 class Machine:
     """A machine with a disk, which outlives its power, and a service that names it."""
 
+    knock_every_s = 0.05
+
     def __init__(  # noqa: PLR0913  # a machine is made of these
         self,
         name: str,

@@ -26,6 +26,10 @@ class Server(Protocol):
     def mac(self) -> str:
         """Of its interface in the LAN."""
 
+    @property
+    def knock_every_s(self) -> float:
+        """The pause between two questions to its agent while that does not answer."""
+
     def path(self, inside: str) -> Path:
         """Where a file of it is found on this side."""
 

@@ -25,6 +25,8 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 class Server:
     """One of the two; adds an entry `boot` to the record whenever it was seen to have booted."""
 
+    knock_every_s = KNOCK_EVERY_S
+
     def __init__(
         self, entry: ServerEntry, directory: Path, record: Record, boot_limit_s: float
     ) -> None:

@@ -37,6 +37,9 @@ class Guest:
     that the server wrote to the bench, such as `up`).
     """
 
+    knock_every_s = 1.0
+    """With every question sshd, journal and console have work, on one emulated processor."""
+
     def __init__(self, server: Server, ssh: Ssh, record: Record, switches_pid: int) -> None:
         self.server = server
         self.ssh = ssh
