@@ -47,6 +47,8 @@ class Settings:
     """Of the BMCs: emulated ones that say off do not need any."""
     check_every: str = "5s"
     """Time between two looks at a BMC."""
+    reference_failures: int = 3
+    """Rounds of 2 s without an answer until a server knows that it is out of its clients' reach."""
 
 
 def files(settings: Settings) -> dict[str, str]:
@@ -80,11 +82,12 @@ def _text(settings: Settings) -> str:
         f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
         for key, value in {**TIMING, **settings.timing}.items()
     )
+    network = f'references = ["{REFERENCE}"]\nreference_failures = {settings.reference_failures}'
     tables = [
         'cluster = "bench"',
         '[key]\nsend = 1\nfiles = { 1 = "key.1" }',
         f"[timing]\n{timing}",
-        f'[network]\nreferences = ["{REFERENCE}"]',
+        f"[network]\n{network}",
         *(f'[[node]]\nname = "{node}"' for node in NODES),
         _link("lan", 'kind = "switched"\ngroup = "239.192.72.1"', 0, settings),
         _link("ring", 'kind = "direct"\ntransport = "unicast"', 1, settings),
