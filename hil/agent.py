@@ -99,9 +99,10 @@ class Agent:
             if time.monotonic() > end_s:
                 said = json.dumps(status)
                 raise NotSeenError(f"{self._machine.name}: {what} within {limit_s:g} s: {said}")
-            pause_s = max(ASK_EVERY_S, time.monotonic() - asked_s)
             if status is None:  # Whoever asks an agent that loads delays it.
                 pause_s = self._machine.knock_every_s
+            else:
+                pause_s = max(ASK_EVERY_S, time.monotonic() - asked_s)
             threading.Event().wait(pause_s)  # the agent offers nothing to wait for
 
 

@@ -27,10 +27,23 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory)
 
 
-def holding(node: Debian) -> None:
-    """Start the agent, and have it hold the group: its peer is off, says the operator."""
+def started(node: Debian) -> None:
+    """Start the agent; it answers."""
     node.run("systemctl", "enable", "--now", "haagent.service")
     node.until(lambda: bool(node.status()), "answering")
+
+
+def replaced(node: Debian, *command: str) -> None:
+    """Run a command that has another agent take the place of this one; it answers."""
+    before = node.main_pid()
+    node.run(*command)
+    node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
+    node.until(lambda: bool(node.status()), "answering")
+
+
+def holding(node: Debian) -> None:
+    """Start the agent, and have it hold the group: its peer is off, says the operator."""
+    started(node)
     node.shell("echo beta | haagent confirm-off")
     node.until(node.has_vip, "holding the address")
 
@@ -69,11 +82,8 @@ def _installed(node: Debian) -> None:
 
 def _keeps_the_address(node: Debian, folder: Path, *command: str) -> None:
     """The command replaces the agent, and the address never goes away."""
-    before = node.main_pid()
     with node.address_changes(folder) as changes:
-        node.run(*command)
-        node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
-        node.until(lambda: bool(node.status()), "answering")
+        replaced(node, *command)
     assert changes == []
     assert node.has_vip()
     assert node.status()["groups"][0]["role"] == "active"
@@ -115,13 +125,9 @@ def test_replaced_agent_leaves_the_tidying_to_the_next(package: Path, tmp_path: 
     with debian(tmp_path) as node:
         node.run("dpkg", "-i", str(package))
         node.configure()
-        node.run("systemctl", "enable", "--now", "haagent.service")
-        node.until(lambda: bool(node.status()), "answering")
-        before = node.main_pid()
+        started(node)
         node.run("ip", "address", "add", "192.0.2.10/24", "dev", "eth0")
-        node.run("systemctl", "kill", "--signal=USR1", "--kill-who=main", "haagent")
-        node.until(lambda: node.main_pid() not in {"0", before}, "replaced")
-        node.until(lambda: bool(node.status()), "answering")
+        replaced(node, "systemctl", "kill", "--signal=USR1", "--kill-who=main", "haagent")
         assert "removed 192.0.2.10/24" not in node.log()
         node.until(lambda: not node.has_vip(), "rid of the address")
 
