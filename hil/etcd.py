@@ -186,15 +186,19 @@ class Etcd:
         raise RuntimeError(f"no leader among {statuses}")
 
     def wait_healthy(self) -> None:
-        """Return when a majority agrees on something.
+        """Return when every member answers for what they agree on.
 
         Raises:
-            RuntimeError: it did not in time.
+            RuntimeError: it did not in time, or a member ended by itself.
         """
         end_s = time.monotonic() + START_LIMIT_S
         while True:
+            for member in self.members:
+                if member.process is not None and member.process.poll() is not None:
+                    log = (self._directory / f"{member.name}.log").read_text(encoding="utf-8")
+                    raise RuntimeError(f"{member.name} ended: {log[-1000:]}")
             try:
-                self.control("get", "nothing")
+                self.control("endpoint", "health")
             except RuntimeError:
                 if time.monotonic() > end_s:
                     raise
