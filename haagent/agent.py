@@ -158,6 +158,7 @@ class Agent:
         self._watchdog.open()
         self._drills.open()
         self._begin(found)
+        await self._edges.arm()
         await self._control.start()
         self._onlookers.open(self._report.status)
         self._notifier.ready()

@@ -127,6 +127,8 @@ class Edges:
     async def open(self) -> None:
         """Get everything ready that a takeover needs, so that it opens and imports nothing.
 
+        All but the fence workers: see arm().
+
         Raises:
             EdgeError: no packet sockets, for instance.
         """
@@ -136,8 +138,14 @@ class Edges:
         self._evidence.start()
         self.services.open()
         self.panel.start()
-        await self.shooting.start()
         self.admission.start()
+
+    async def arm(self) -> None:
+        """Begin to load the fence workers, once the agent is heard and its watchdog fed.
+
+        Before, they would take the processor for which both wait, where there are not many.
+        """
+        await self.shooting.start()
 
     async def close(self) -> None:
         """Log out of every device, stop announcing; addresses stay as they are."""

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 from hil.agent import Agent, role
+from hil.bench import agent_processes
 from hil.lab import Lab
 from hil.machine import Machine
 from hil.network import VIP
@@ -28,6 +32,28 @@ def test_both_started_together_agree_on_the_preferred(build: Callable[[Options],
     assert orders(pair, 0) == []
     pair.observer.wait_holder(active.mac, TAKEOVER_LIMIT_S)
     assert pair.observer.holders() == [active.mac]
+
+
+def test_fence_workers_are_loaded_behind_the_agent(roles: Roles) -> None:
+    """Where processors are few, its first heartbeat waits for no program that only fences."""
+    for machine in roles:
+        *_, started = (e for e in machine.agent_events() if e["event"] == "agent.started")
+        started_s = datetime.fromisoformat(str(started["time"])).timestamp()
+        workers = [pid for pid in agent_processes(machine) if _is_worker(pid)]
+        assert workers
+        for pid in workers:
+            assert _began_s(pid) > started_s, f"{pid} of {machine.name}"
+
+
+def _is_worker(pid: int) -> bool:
+    return b"fencing.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _began_s(pid: int) -> float:
+    """The latest time of day at which that process can have been forked: proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    since_boot_s = (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK")
+    return since_boot_s + time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_one_started_alone_waits_for_its_peer(build: Callable[[Options], Lab]) -> None:
