@@ -132,6 +132,11 @@ def takeover_possible(status: Status) -> bool:
     return bool(status["takeover"]["possible"])
 
 
+def fences_ready(status: Status) -> bool:
+    """Whether every device that could cut the peer's power answers the node."""
+    return all(row["ready"] for row in status["fence"])
+
+
 def link_state(status: Status, name: str) -> str:
     """up, degraded or down."""
     return str(next(link["state"] for link in status["links"] if link["name"] == name))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from hil.agent import GROUP
+from hil.agent import GROUP, Agent, fences_ready
 from hil.bmc import IpmiSim
 from hil.building import Building
 from hil.client import Client
@@ -31,6 +31,7 @@ from hil.power import PowerSwitch
 from hil.processes import DIE_WITH_US
 from hil.qemu.accelerator import accelerator
 from hil.qemu.configuration import Settings, files
+from hil.qemu.furniture import CONFIGURATION
 from hil.qemu.guest import Guest
 from hil.qemu.hardware import Server
 from hil.qemu.image import Image
@@ -47,6 +48,8 @@ OPERATOR = (
 )
 """From where the servers are logged in to; stands in the clients' LAN as well."""
 _KCS_PORT = 9001
+_FENCES_LIMIT_S = 60.0
+"""For the loading of another fence worker."""
 
 
 class VirtualLab(Building):
@@ -213,12 +216,33 @@ class VirtualLab(Building):
             self.machines[name].run("systemctl", "stop", "haagent.service")
         for guest in self.machines.values():
             for path, content in written.items():
-                guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=content)
+                _write(guest, path, content)
             guest.run("sync")
         for guest in self.machines.values():
             # Both are loaded at once; whether they work, `ready` sees.
             guest.run("systemctl", "start", "--no-block", "haagent.service")
 
+    def reload(self, settings: Settings) -> None:
+        """The same while both agents run on; return when they could fence by it.
+
+        Raises:
+            RuntimeError: An agent refused, for instance because it needs a restart for that.
+            NotSeenError: A fence device does not answer.
+        """
+        text = files(settings)[CONFIGURATION]
+        for guest in self.machines.values():
+            _write(guest, CONFIGURATION, text)
+        for name, guest in self.machines.items():
+            reply = Agent(guest).ask("reload")
+            if not reply["ok"]:
+                raise RuntimeError(f"{name}: {reply['message']}")
+        for guest in self.machines.values():
+            Agent(guest).wait(fences_ready, _FENCES_LIMIT_S, "fence devices ready")
+
     def other(self, guest: Machine) -> Guest:
         """The peer of a server."""
         return next(g for g in self.machines.values() if g is not guest)
+
+
+def _write(guest: Guest, path: str, content: str) -> None:
+    guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=content)

@@ -21,7 +21,7 @@ from hil.qemu.image import Image, image
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import ready
 from hil.qemu.report import write
-from hil.qemu.saved import booted, resumed
+from hil.qemu.saved import booted, going_on, lenient
 from hil.qemu.story import Story
 from hil.qemu.story import tell as story_of
 
@@ -149,8 +149,13 @@ def build(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
     labs: list[Lab] = []
     with ExitStack() as stack:
 
+        def usual() -> VirtualLab:
+            servers: Image = request.getfixturevalue("servers")
+            state = lenient if request.node.get_closest_marker("lenient") else booted
+            return going_on(servers, state(servers))
+
         def build_virtual(pair: VirtualLab | None = None, *, cold: bool = False) -> VirtualLab:
-            lab = stack.enter_context(pair or resumed(request.getfixturevalue("servers")))
+            lab = stack.enter_context(pair or usual())
             if cold:
                 for guest in lab.machines.values():
                     guest.resume = None

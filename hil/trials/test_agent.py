@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hil.package import renamed
 from hil.proof import undisturbed
-from hil.qemu.configuration import Settings
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, ready
+from hil.qemu.saved import LENIENT
 from hil.trials.conftest import VirtualRoles
 
-pytestmark = pytest.mark.virtual("a configuration that the bench may change")
+pytestmark = [
+    pytest.mark.virtual("a configuration that the bench may change"),
+    pytest.mark.lenient,
+]
 
-PATIENT = Settings(
-    timing={"suspect_after": "120s", "dead_after": "240s"},
-    extra='[watchdog]\ntimeout = "60s"',
-    reference_failures=30,
+PATIENT = replace(
+    LENIENT, timing={"suspect_after": "120s", "dead_after": "240s"}, reference_failures=30
 )
 """Also with itself: while systemd reloads, its processor has no time for an answer for seconds."""
 GAP_MS_MAX = 3000
@@ -40,8 +42,8 @@ UPGRADE_LIMIT_S = 300.0
 def patient(lab: VirtualLab, roles: VirtualRoles) -> VirtualRoles:
     """The active and the standby of a pair whose agents may take their time to come back."""
     assert roles
-    lab.configure(PATIENT)
-    return ready(lab, limit_s=RETURN_LIMIT_S)
+    lab.reload(PATIENT)
+    return ready(lab)
 
 
 def agent_pid(guest: Guest) -> int:

@@ -15,7 +15,7 @@ import pytest
 from hil.qemu.configuration import Settings
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
-from hil.qemu.proof import RETURN_LIMIT_S, ready
+from hil.qemu.proof import ready
 from hil.trials.conftest import VirtualRoles
 from hil.watch import orders, power_entry
 
@@ -41,8 +41,9 @@ TAKEOVERS = {
 
 def drilled(lab: VirtualLab, kind: str, crash: str) -> tuple[VirtualRoles, int]:
     """Pass a drill on a pair that may be drilled; its roles before, and when it began."""
-    lab.configure(Settings(extra=_DRILL.format(crash=crash)))
-    active, standby = ready(lab, limit_s=RETURN_LIMIT_S)
+    assert ready(lab)
+    lab.reload(Settings(extra=_DRILL.format(crash=crash)))
+    active, standby = ready(lab)
     place = active if kind == "fence-standby" else standby
     begun_ns = time.monotonic_ns()
     command = ("haagent", "drill", "run", kind, "--yes", "--json")

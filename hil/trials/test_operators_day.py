@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hil.agent import Agent, alarms, link_state
+from hil.agent import Agent, alarms, fences_ready, link_state
 from hil.network import VIP
 from hil.pair import bmc_address
 from hil.proof import undisturbed
@@ -64,7 +64,7 @@ def _confined_it_has_its_hardware(active: Guest, standby: Guest) -> None:
         assert "\nSeccomp:\t2\n" in status
         assert guest.run("cat", "/sys/class/watchdog/watchdog0/state").stdout == "active\n"
         # A look over the slow line may have failed on a busy machine; there is another.
-        Agent(guest).wait(_all_ready, _LIMIT_S, "BMC and PDU ready")
+        Agent(guest).wait(fences_ready, _LIMIT_S, "BMC and PDU ready")
     doctor = ("haagent", "doctor", "--json", "--listen", "1")
     shown = active.ssh.run(*doctor, check=False, limit_s=DOCTOR_LIMIT_S).stdout
     said = {line["what"]: (line["verdict"], line["text"]) for line in json.loads(shown)}
@@ -73,10 +73,6 @@ def _confined_it_has_its_hardware(active: Guest, standby: Guest) -> None:
     assert bmc_address(active.name) in said["own BMC"][1]
     # What these servers have not: a time server, and networkd's drop-in, until a later step.
     assert said["time of day"][0] == said["networkd on eth0"][0] == "warning", said
-
-
-def _all_ready(status: dict[str, Any]) -> bool:
-    return [row["ready"] for row in status["fence"]] == [True, True]
 
 
 def _reloaded_good_and_bad(active: Guest, standby: Guest) -> None:

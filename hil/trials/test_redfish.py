@@ -10,7 +10,7 @@ import pytest
 from hil.proof import held_alone
 from hil.qemu.configuration import Settings
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over, wait_back
+from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over, wait_back
 from hil.trials.conftest import VirtualRoles
 
 pytestmark = pytest.mark.virtual("BMCs of other makers")
@@ -22,8 +22,8 @@ def pair_by_redfish(lab: VirtualLab, roles: VirtualRoles) -> Callable[[str], Vir
     assert roles
 
     def change(face: str) -> VirtualRoles:
-        lab.configure(Settings(redfish=lab.offer_redfish(face)))
-        return ready(lab, limit_s=RETURN_LIMIT_S)
+        lab.reload(Settings(redfish=lab.offer_redfish(face)))
+        return ready(lab)
 
     return change
 
