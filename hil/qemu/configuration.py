@@ -19,6 +19,8 @@ from hil.qemu.supplies import OUTLETS, USER
 PDU_LINE = "/dev/ttyS2"
 """Of the peer's PDU, on either server."""
 
+BMC_DEADLINE = "30s"
+"""Of an order or a look; an emulated processor may need half of it to load the worker first."""
 TIMING = {
     "interval": "200ms",
     "suspect_after": "1s",
@@ -128,7 +130,7 @@ address = "{bmc_address(node)}"
 user = "{BMC_USER}"
 password_file = "{node}-bmc.password"
 off_settle = "{settings.off_settle}"
-deadline = "15s"
+deadline = "{BMC_DEADLINE}"
 check_every = "{settings.check_every}"
 options = {{ {options} }}"""
 

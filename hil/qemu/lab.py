@@ -48,8 +48,8 @@ OPERATOR = (
 )
 """From where the servers are logged in to; stands in the clients' LAN as well."""
 _KCS_PORT = 9001
-_FENCES_LIMIT_S = 60.0
-"""For the loading of another fence worker."""
+_FENCES_LIMIT_S = 120.0
+"""For another fence worker to be loaded, and a second one if that takes too long."""
 
 
 class VirtualLab(Building):
