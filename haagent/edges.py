@@ -141,7 +141,7 @@ class Edges:
         self.admission.start()
 
     async def arm(self) -> None:
-        """Begin to load the fence workers, once the agent is heard and its watchdog fed.
+        """Begin to load the fence workers, behind the agent's first turn and its first heartbeat.
 
         Before, they would take the processor for which both wait, where there are not many.
         """

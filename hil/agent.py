@@ -133,8 +133,8 @@ def takeover_possible(status: Status) -> bool:
 
 
 def fences_ready(status: Status) -> bool:
-    """Whether every device that could cut the peer's power answers the node."""
-    return all(row["ready"] for row in status["fence"])
+    """Whether both answer that could cut the peer's power, its BMC and its PDU."""
+    return [row["ready"] for row in status["fence"]] == [True, True]
 
 
 def link_state(status: Status, name: str) -> str:

@@ -25,7 +25,7 @@ from hil.fence_bench import fence_figures
 from hil.figure import Figure
 from hil.lab import Lab
 from hil.pair import Options
-from hil.processes import end, spawn
+from hil.processes import end, spawn, stat
 from hil.proof import held_alone, taken_over
 from hil.watch import TAKEOVER_LIMIT_S, power_entry, ready, wait_standby
 
@@ -117,7 +117,7 @@ def cpu_s(pids: Sequence[int]) -> float:
     """Processor time that living processes have used, seconds."""
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat(pid)
         ticks += int(fields[11]) + int(fields[12])  # proc(5): utime, stime
     return ticks / os.sysconf("SC_CLK_TCK")
 

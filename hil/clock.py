@@ -24,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from hil.processes import module
+from hil.processes import module, stat
 
 _SYS_SECCOMP, _SYS_CLOCK_GETTIME = {"x86_64": (317, 228), "aarch64": (277, 113)}[platform.machine()]
 _SET_MODE_FILTER = 1
@@ -139,8 +139,7 @@ def _answer(notices: int, offset: mmap.mmap) -> None:
 
 def _hide_vdso(pid: int) -> None:
     """Have a process that has just begun believe that there is no clock in its own memory."""
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    start = int(stat[_START_STACK - 2])
+    start = int(stat(pid)[_START_STACK - 2])
     with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
         memory.seek(start)
         words = memory.read(_STACK_BYTES)

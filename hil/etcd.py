@@ -19,7 +19,7 @@ from typing import Self
 from hil.clock import Clock, under
 from hil.namespaces import inside
 from hil.ports import free_port
-from hil.processes import DIE_WITH_US, run, slowed
+from hil.processes import DIE_WITH_US, LOG_SHOWN, run, slowed
 
 START_LIMIT_S = 30.0
 """Three members elect a leader within two seconds; the rest is for a loaded machine."""
@@ -196,7 +196,7 @@ class Etcd:
             for member in self.members:
                 if member.process is not None and member.process.poll() is not None:
                     log = (self._directory / f"{member.name}.log").read_text(encoding="utf-8")
-                    raise RuntimeError(f"{member.name} ended: {log[-1000:]}")
+                    raise RuntimeError(f"{member.name} ended: {log[-LOG_SHOWN:]}")
             try:
                 self.control("endpoint", "health")
             except RuntimeError:

@@ -143,6 +143,15 @@ def with_words(pids: Iterable[int], words: str) -> list[int]:
     return found
 
 
+def stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on: the third field of proc(5) and so on.
+
+    Raises:
+        OSError: There is none.
+    """
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Kill a process of ours and reap it; that it has ended already is no error."""
     process.kill()

@@ -117,6 +117,14 @@ class Ssh:
             raise RuntimeError(f"{shlex.join(command)}: {done.stderr.strip() or done.returncode}")
         return done
 
+    def write(self, path: str, content: str, mode: str = "644") -> None:
+        """Write a file of the server, in folders that are made when missing.
+
+        Raises:
+            RuntimeError: The server refused.
+        """
+        self.run("install", "-D", "-m", mode, "/dev/stdin", path, text=content)
+
     def put(self, sources: Mapping[str, Path], directory: str) -> None:
         """Copy files and folders into a directory of the server, made when missing.
 

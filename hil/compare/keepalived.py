@@ -51,8 +51,7 @@ class Keepalived:
     def start(self, lab: VirtualLab) -> None:
         """See Contender."""
         for name, guest in lab.machines.items():
-            text = self.configuration(name)
-            guest.ssh.run("install", "-D", "-m", "644", "/dev/stdin", _FILE, text=text)
+            guest.ssh.write(_FILE, self.configuration(name))
             guest.run("systemctl", "start", SERVICE_UNIT, *self.units)
 
     def could_take_over(self, active: Guest, standby: Guest) -> bool:

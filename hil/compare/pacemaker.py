@@ -141,8 +141,7 @@ class Pacemaker:
         secret = secrets.token_hex(_KEY_BYTES)
         for guest in lab.machines.values():
             for name, text in (("corosync.conf", self.corosync()), ("authkey", secret)):
-                path = f"{_DIRECTORY}/{name}"
-                guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=text)
+                guest.ssh.write(f"{_DIRECTORY}/{name}", text, "600")
         for guest in lab.machines.values():
             guest.run("systemctl", "start", "--no-block", *self.units)
         first = lab.machines[NODES[0]]

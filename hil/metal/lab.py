@@ -105,7 +105,7 @@ class MetalLab(Building):
         ]
         for server in lacking:
             for path, content in service_files().items():
-                server.way.run("install", "-D", "-m", "644", "/dev/stdin", path, text=content)
+                server.way.write(path, content)
             server.way.run("sh", "-c", "systemctl daemon-reload && sync")
         # Not a restart: an agent that takes longer to load than it has announced would be shot.
         for words in (("stop",), ("start", "--no-block")) if lacking else ():

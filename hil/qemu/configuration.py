@@ -20,7 +20,7 @@ PDU_LINE = "/dev/ttyS2"
 """Of the peer's PDU, on either server."""
 
 BMC_DEADLINE = "30s"
-"""Of an order or a look; an emulated processor may need half of it to load the worker first."""
+"""Of an order; an emulated processor may need half of it to load the worker first."""
 TIMING = {
     "interval": "200ms",
     "suspect_after": "1s",

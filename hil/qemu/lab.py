@@ -49,7 +49,7 @@ OPERATOR = (
 """From where the servers are logged in to; stands in the clients' LAN as well."""
 _KCS_PORT = 9001
 _FENCES_LIMIT_S = 120.0
-"""For another fence worker to be loaded, and a second one if that takes too long."""
+"""For another fence worker to be loaded, and others if that takes too long."""
 
 
 class VirtualLab(Building):
@@ -216,7 +216,7 @@ class VirtualLab(Building):
             self.machines[name].run("systemctl", "stop", "haagent.service")
         for guest in self.machines.values():
             for path, content in written.items():
-                _write(guest, path, content)
+                guest.ssh.write(path, content, "600")
             guest.run("sync")
         for guest in self.machines.values():
             # Both are loaded at once; whether they work, `ready` sees.
@@ -231,7 +231,7 @@ class VirtualLab(Building):
         """
         text = files(settings)[CONFIGURATION]
         for guest in self.machines.values():
-            _write(guest, CONFIGURATION, text)
+            guest.ssh.write(CONFIGURATION, text, "600")
         for name, guest in self.machines.items():
             reply = Agent(guest).ask("reload")
             if not reply["ok"]:
@@ -242,7 +242,3 @@ class VirtualLab(Building):
     def other(self, guest: Machine) -> Guest:
         """The peer of a server."""
         return next(g for g in self.machines.values() if g is not guest)
-
-
-def _write(guest: Guest, path: str, content: str) -> None:
-    guest.ssh.run("install", "-D", "-m", "600", "/dev/stdin", path, text=content)

@@ -206,8 +206,7 @@ def roles(lab: Lab) -> Roles:
 def without_a_next_agent(machine: Machine) -> None:
     """Have systemd start no other agent in this boot: on metal it would be back in time."""
     drop_in = "/run/systemd/system/haagent.service.d/alone.conf"
-    install = ("install", "-D", "-m", "644", "/dev/stdin", drop_in)
-    machine.ssh.run(*install, text="[Service]\nRestart=no\n")
+    machine.ssh.write(drop_in, "[Service]\nRestart=no\n")
     machine.run("systemctl", "daemon-reload")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from hil.namespaces import inside
 from hil.pair import BMC_USER, PASSWORD, bmc_address, identity
-from hil.processes import ROOT, run
+from hil.processes import ROOT, run, stat
 from hil.qemu.accelerator import EMULATED, boots
 from hil.qemu.image import Image
 from hil.qemu.lab import DIRECTORY_PREFIX, VirtualLab
@@ -39,7 +39,7 @@ def ipmitool(lab: VirtualLab, name: str, *words: str) -> str:
 def has_ended(pid: int) -> bool:
     """Whether there is no such process, or only its name is left."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return stat(pid)[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
 

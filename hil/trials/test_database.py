@@ -53,15 +53,15 @@ def prepare(lab: VirtualLab) -> None:
     written = files(SETTINGS)
     for guest in (alpha, beta):
         for path, content in written.items():
-            put(guest, path, content, "600")
+            guest.ssh.write(path, content, "600")
         do(guest, "pg_createcluster", "15", "main")
-        put(guest, "/etc/postgresql/15/main/conf.d/bench.conf", OURS, "644")
+        guest.ssh.write("/etc/postgresql/15/main/conf.d/bench.conf", OURS, "644")
         do(guest, "sh", "-c", f"echo '{CLIENTS}' >>/etc/postgresql/15/main/pg_hba.conf")
     do(alpha, "pg_ctlcluster", "15", "main", "start")
     sql(alpha, "CREATE TABLE ledger (number bigint PRIMARY KEY)")
     do(alpha, "haagent", "postgres", "setup")
     do(alpha, "pg_ctlcluster", "15", "main", "restart")
-    put(beta, PASSFILE, do(alpha, "cat", PASSFILE), "600")
+    beta.ssh.write(PASSFILE, do(alpha, "cat", PASSFILE), "600")
     do(beta, "chown", "postgres:", PASSFILE)
     do(beta, "haagent", "postgres", "setup", "--overwrite")
     do(alpha, "pg_ctlcluster", "15", "main", "stop")
@@ -75,11 +75,6 @@ def prepare(lab: VirtualLab) -> None:
 def do(guest: Guest, *command: str) -> str:
     """What a command says that succeeds."""
     return guest.ssh.run(*command, limit_s=SETUP_LIMIT_S).stdout
-
-
-def put(guest: Guest, path: str, content: str, mode: str) -> None:
-    """Write a file."""
-    guest.ssh.run("install", "-D", "-m", mode, "/dev/stdin", path, text=content)
 
 
 def sql(guest: Guest, statement: str) -> str:

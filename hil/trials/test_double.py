@@ -93,7 +93,7 @@ def test_agent_killed_during_a_hand_over_leaves_one_holder(
 def _slow_down(guest: Guest) -> None:
     """Have a server's service tell the bench, and take its time."""
     drop_in = f"/run/systemd/system/{SERVICE_UNIT}.d/slow.conf"
-    guest.ssh.run("install", "-D", "-m", "644", "/dev/stdin", drop_in, text=_SLOW)
+    guest.ssh.write(drop_in, _SLOW)
     guest.run("systemctl", "daemon-reload")
 
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 from hil.agent import Agent, role
 from hil.bench import agent_processes
@@ -17,6 +16,7 @@ from hil.lab import Lab
 from hil.machine import Machine
 from hil.network import VIP
 from hil.pair import Options
+from hil.processes import stat, with_words
 from hil.proof import held_alone
 from hil.watch import TAKEOVER_LIMIT_S, orders, ready
 
@@ -39,20 +39,15 @@ def test_fence_workers_are_loaded_behind_the_agent(roles: Roles) -> None:
     for machine in roles:
         *_, started = (e for e in machine.agent_events() if e["event"] == "agent.started")
         started_s = datetime.fromisoformat(str(started["time"])).timestamp()
-        workers = [pid for pid in agent_processes(machine) if _is_worker(pid)]
+        workers = with_words(agent_processes(machine), "fencing.worker")
         assert workers
         for pid in workers:
             assert _began_s(pid) > started_s, f"{pid} of {machine.name}"
 
 
-def _is_worker(pid: int) -> bool:
-    return b"fencing.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
 def _began_s(pid: int) -> float:
     """The latest time of day at which that process can have been forked: proc(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    since_boot_s = (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK")
+    since_boot_s = (int(stat(pid)[19]) + 1) / os.sysconf("SC_CLK_TCK")
     return since_boot_s + time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -16,6 +16,7 @@ import pytest
 from haagent.drill import faults, stopper
 from haagent.drill.faults import Faults
 from haagent.errors import EdgeError
+from hil.processes import stat
 
 WAIT_S = 20.0
 
@@ -31,7 +32,7 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 def state(pid: int) -> str:
     """The letter of proc(5): T is stopped, Z a zombie."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return stat(pid)[0]
 
 
 def until(wanted: Callable[[], bool]) -> None:
