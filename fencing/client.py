@@ -20,6 +20,9 @@ from fencing.readiness import Readiness, judged, unchecked, unready
 from fencing.verify import Tell, nobody
 from fencing.worker import Message
 
+LOAD_LIMIT_S = 60.0
+"""A worker's start and its libraries: 0.2 s, but 20 s were seen on a server without free time
+(sushy). One that is given up early begins anew and would never be ready."""
 CHECK_LIMIT_S = 15.0
 """The slowest check that can still succeed: silent session 1 s, logon 6 s, two answers of 3 s."""
 STATUS_LIMIT_S = 10.0
@@ -217,8 +220,12 @@ class DeviceClient:
         while self._job is not None:
             await asyncio.wait({self._job})
         limit_s = CHECK_LIMIT_S if self._parallel else LINE_LIMIT_S
-        answer = await self._run(self._ask({"op": "check"}, limit_s, nobody))
+        answer = await self._run(self._load_and_check(limit_s))
         self._publish(self._plausible(judged(self.settings, answer)))
+
+    async def _load_and_check(self, limit_s: float) -> Message:
+        await (await self._present_worker()).load(LOAD_LIMIT_S)
+        return await self._ask({"op": "check"}, limit_s, nobody)
 
     def _plausible(self, readiness: Readiness) -> Readiness:
         """Say so if the machine spoke between two readings that both said off."""
@@ -295,7 +302,7 @@ class DeviceClient:
         return await self._run(self._ask(request, limit_s, tell))
 
     async def _run(self, asking: Coroutine[Any, Any, Message]) -> Message:
-        """Be the one job that the worker has; cancelling it ends the worker.
+        """Be the one job that the worker has; cancelling it ends a worker that was asked.
 
         Raises:
             WorkerLostError: It gave no answer, e.g. because an order took its place.
@@ -310,21 +317,24 @@ class DeviceClient:
             if not job.done():
                 await asyncio.wait({job})
             self._job = None
-            if job.cancelled():
-                self._dismiss_worker()
+            self._dismiss_dead()
         if job.cancelled():
             raise WorkerLostError("given up for a more urgent order", was_asked=True)
         return job.result()
 
     async def _ask(self, request: Message, limit_s: float, tell: Tell) -> Message:
-        if self._worker is None or not self._worker.alive:
-            self._dismiss_worker()
+        return await (await self._present_worker()).ask(request, limit_s, tell)
+
+    async def _present_worker(self) -> WorkerProcess:
+        """The one there is, or a new one, loaded or not."""
+        self._dismiss_dead()
+        if self._worker is None:
             self._worker = await WorkerProcess.start(self.settings)
-        try:
-            return await self._worker.ask(request, limit_s, tell)
-        except WorkerLostError:
+        return self._worker
+
+    def _dismiss_dead(self) -> None:
+        if self._worker is not None and not self._worker.alive:
             self._dismiss_worker()
-            raise
 
     def _dismiss_worker(self) -> None:
         worker, self._worker = self._worker, None

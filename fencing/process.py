@@ -39,6 +39,7 @@ class WorkerProcess:
     def __init__(self, device: str, process: Process) -> None:
         self._device = device
         self._process = process
+        self._loaded = False
         self._ended = False
         self._closing = False
 
@@ -62,7 +63,7 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerLostError(f"no worker: {error.strerror}", was_asked=False) from None
         assert process.stdin is not None
-        process.stdin.write(settings_line(settings))
+        process.stdin.write(settings_line(settings) + message_line({"op": "load"}))
         return cls(settings.name, process)
 
     @property
@@ -75,8 +76,25 @@ class WorkerProcess:
         """Whether it was not told to end and did not end by itself, as far as is known."""
         return not self._ended and self._process.returncode is None
 
+    async def load(self, limit_s: float) -> None:
+        """Wait until it has loaded its driver; cancelling this leaves it at that.
+
+        Raises:
+            WorkerLostError: It has not after `limit_s` and was given up, or it died.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._loading()
+        except TimeoutError:
+            self._give_up("it was not loaded")
+            reason = f"the worker was not loaded in {limit_s:.1f} s; it was given up"
+            raise WorkerLostError(reason, was_asked=False) from None
+
     async def ask(self, request: Message, limit_s: float, tell: Tell = nobody) -> Message:
         """One request and its answer. After `limit_s` the worker is given up.
+
+        One that is still being loaded is not asked before it is, and goes on loading if that takes
+        longer than `limit_s`: a new one would be no faster.
 
         Given up, as also when this is cancelled, it ends at once and by itself: it sends nothing
         more but its log-out, for a BMC has few slots and a console only one. Whoever asks must
@@ -84,28 +102,43 @@ class WorkerProcess:
 
         Args:
             request: As fencing.worker lists them.
-            limit_s: For the answer, seconds.
+            limit_s: For the answer and what is left of the loading, seconds.
             tell: Hears every step that the worker reports before its answer.
 
         Raises:
-            WorkerLostError: No answer; the worker has ended, or was told to.
+            WorkerLostError: No answer; the worker has ended, was told to, or is not `loaded` yet.
         """
         try:
             async with asyncio.timeout(limit_s):
+                await self._loading()
                 line = await self._exchange(message_line(request), tell)
         except TimeoutError:
+            if not self._loaded:
+                reason = f"the worker was not loaded in {limit_s:.1f} s"
+                raise WorkerLostError(reason, was_asked=False) from None
             self._give_up(f"no answer to {request['op']}")
             reason = f"no answer from the worker in {limit_s:.1f} s; it was given up"
             raise WorkerLostError(reason, was_asked=True) from None
         except asyncio.CancelledError:
-            self._give_up(f"{request['op']} was given up")
+            if self._loaded:
+                self._give_up(f"{request['op']} was given up")
             raise
+        self._expect_whole(line, request["op"])
+        return cast("Message", json.loads(line))
+
+    async def _loading(self) -> None:
+        if not self._loaded:
+            assert self._process.stdout is not None
+            self._expect_whole(await self._process.stdout.readline(), "load")
+            self._loaded = True
+
+    def _expect_whole(self, line: bytes, operation: str) -> None:
+        """Of one that dies, the last line is cut short or empty."""
         if not line.endswith(b"\n"):
             self._ended = True
             if not self._closing:
-                _log.error("fence.worker_died", device=self._device, during=request["op"])
-            raise WorkerLostError("the worker died", was_asked=True)
-        return cast("Message", json.loads(line))
+                _log.error("fence.worker_died", device=self._device, during=operation)
+            raise WorkerLostError("the worker died", was_asked=self._loaded)
 
     async def _exchange(self, line: bytes, tell: Tell) -> bytes:
         stdin, stdout = self._process.stdin, self._process.stdout

@@ -6,6 +6,7 @@ environment. Each further line is a request, answered by one line before the nex
 
 | request | answer |
 |---|---|
+| {"op": "load"} | nothing: it is answered as soon as the driver is loaded |
 | {"op": "check"} | power, asked_ns, evidence, identity (or null), mark, findings |
 | {"op": "status"} | power, asked_ns, evidence |
 | {"op": "off", "deadline_ns", "off_settle_s", "expect"} | the fields of OffResult |
@@ -193,6 +194,8 @@ class _Served:
                 deadline_ns = request["deadline_ns"]
                 ok, detail = power_on(self._device, deadline_ns, MonotonicClock(), self._tell)
                 return {"ok": ok, "detail": detail}
+            case "load":
+                return {}
             case "check":
                 return self._status() | self._inspect()
             case operation:

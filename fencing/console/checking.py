@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fencing import DeviceSettings, Power
-from fencing.client import CHECK_LIMIT_S, LINE_LIMIT_S
+from fencing.client import CHECK_LIMIT_S, LINE_LIMIT_S, LOAD_LIMIT_S
 from fencing.console.course import Course
 from fencing.console.exits import Exit
 from fencing.console.order import Verb
@@ -20,8 +20,8 @@ from fencing.identity import same
 from fencing.levels import Fence
 from fencing.readiness import Readiness
 
-CHECK_WAIT_S = max(CHECK_LIMIT_S, LINE_LIMIT_S) + 5.0
-"""A check ends by itself within either; the rest is for its worker's start on a loaded host."""
+CHECK_WAIT_S = LOAD_LIMIT_S + max(CHECK_LIMIT_S, LINE_LIMIT_S) + 5.0
+"""A check ends by itself within these; the rest is for a loaded host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from fencing import DeviceSettings, Power
-from fencing.client import CHECK_LIMIT_S
+from fencing.client import CHECK_LIMIT_S, LOAD_LIMIT_S
 from fencing.drivers import DRIVERS, cuts_power
 from fencing.drivers.ipmi_exposure import exposure
 from fencing.findings import Finding
@@ -19,7 +19,7 @@ from haagent import host
 from haagent.cli.verdict import rows
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
 
-WAIT_S = CHECK_LIMIT_S + 5.0
+WAIT_S = LOAD_LIMIT_S + CHECK_LIMIT_S + 5.0
 BOARD_DRIVERS = {"ipmi", "redfish"}
 """Devices that are fed by the machine that they cut: with its cords, they go."""
 BOARD_AGENTS = (
