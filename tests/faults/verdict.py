@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fencing import FenceOutcome
+from fencing.client import WARM_BUDGET_S
 
 from .attempt import Run
 from .case import Case
@@ -42,6 +43,8 @@ def _of_the_end(run: Run, case: Case) -> Iterator[str]:
         yield f"it took {run.seconds:.2f} s, the deadline is {run.deadline_s:g} s"
     yield from (f"left behind: {what}" for what in run.left)
     excused = run.killed + case.sessions_left
+    if case.sessions_left and run.seconds > WARM_BUDGET_S:
+        excused += 1  # Of a second worker, asked beside the first on a busy machine.
     if run.sessions > excused:
         yield f"left behind: {run.sessions} sessions, {excused} are excused"
     if run.died and not case.kills_worker:
