@@ -95,6 +95,9 @@ class Lab(Pair[Machine], Protocol):
     def wiring(self) -> Cables:
         """The cables."""
 
+    def logs(self) -> dict[str, str]:
+        """What was written of the present scenario beside the consoles, by a name for each."""
+
     def power_on(self, *names: str) -> int:
         """Switch servers on, both when none is named; return when, monotonic ns."""
 

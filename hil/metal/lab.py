@@ -160,6 +160,14 @@ class MetalLab(Building):
         assert self.observer.record.since(self.began_ns), "the observer saw no frame of the pair"
         assert self.client.record.since(self.began_ns), "the client had no answer"
 
+    def logs(self) -> dict[str, str]:
+        """The agents' journals, of the servers that let us in."""
+        journal = ("journalctl", "--boot", "--lines=500", "--output=short-precise")
+        return {
+            f"{name}'s agent": server.run(*journal, "--unit=haagent", check=False).stdout
+            for name, server in self.machines.items()
+        }
+
     def power_on(self, *names: str) -> int:
         """Switch servers on by their BMCs, both when none is named; return when, ns."""
         at_ns = time.monotonic_ns()

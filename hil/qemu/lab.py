@@ -164,6 +164,15 @@ class VirtualLab(Building):
         )
         self._stack.callback(self.redfish[name].stop)
 
+    def logs(self) -> dict[str, str]:
+        """What QEMU, the BMCs, the observer and the client said of themselves."""
+        consoles = [guest.server.console for guest in self.machines.values()]
+        return {
+            str(path.relative_to(self.directory)): path.read_text(errors="replace")
+            for path in sorted(self.directory.rglob("*.log"))
+            if path not in consoles
+        }
+
     def power_on(self, *names: str) -> int:
         """Switch servers on, both when none is named; return when, monotonic ns."""
         at_ns = time.monotonic_ns()

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from hil.qemu.story import Span, Story
+from hil.processes import ROOT, run
+from hil.qemu.story import Span, Story, Verdict
 
 COLOURS = {
     "alpha": "#2e8b57",
@@ -22,6 +26,8 @@ COLOURS = {
 }
 OTHER_COLOUR = "#d1495b"
 """Of an order, and of a holder that is none of the two."""
+REPORT = ROOT / "build" / "hil"
+"""Where it is."""
 WIDTH, LANE, LEFT = 900, 20, 130
 """Of a drawing, in pixels: as a whole, one lane's height, and the names' part."""
 MOMENT_PX = 3
@@ -29,7 +35,7 @@ MOMENT_PX = 3
 _STYLE = """\
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1000px; color: #222 }
 h2 { font-size: 1.05em; margin: 1.6em 0 .2em }
-.failed { color: #b00020 } .passed { color: #2e7d32 }
+.failed { color: #b00020 } .passed { color: #2e7d32 } .skipped { color: #777 }
 table { border-collapse: collapse } td, th { padding: .1em 1em .1em 0; text-align: left }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
 pre { overflow: auto; background: #f6f6f6 }
@@ -37,24 +43,37 @@ svg text { font: 11px system-ui, sans-serif } .key span { padding: 0 .6em; margi
 """
 
 
-def write(stories: Sequence[Story], directory: Path) -> Path:
+def write(stories: Sequence[Story], directory: Path = REPORT) -> Path:
     """Write both files and return the page."""
     directory.mkdir(parents=True, exist_ok=True)
-    told = [asdict(story) for story in stories]
+    told = {"conditions": conditions(), "stories": [asdict(story) for story in stories]}
     (directory / "report.json").write_text(json.dumps(told, indent=1) + "\n")
     page = directory / "index.html"
     page.write_text(_page(stories))
     return page
 
 
+def conditions() -> dict[str, str]:
+    """Of this run: what ran, where and when."""
+    head = run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=False).stdout.strip()
+    load = " ".join(f"{load:.1f}" for load in os.getloadavg())
+    return {
+        "commit": head or "of no git clone",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "platform": platform.platform(),
+        "processors": f"{os.cpu_count()}, load {load}",
+    }
+
+
 def _page(stories: Sequence[Story]) -> str:
-    failed = sum(not story.passed for story in stories)
+    counts = Counter(story.verdict for story in stories)
     key = "".join(f'<span style="background:{c}">&nbsp;</span>{n} ' for n, c in COLOURS.items())
-    verdict = f"{len(stories) - failed} passed, {failed} failed"
+    verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+    words = "; ".join(f"{name} {value}" for name, value in conditions().items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>haagent: the bench</title>"
-        f"<style>{_STYLE}</style><h1>haagent: the bench</h1><p>{verdict}. "
-        f"{escape(platform.platform())}.</p><p class=key>{key}</p>"
+        f"<style>{_STYLE}</style><h1>haagent: the bench</h1><p>{verdict}.</p>"
+        f"<p>{escape(words)}.</p><p class=key>{key}</p>"
         + _overview(stories)
         + "".join(map(_story, stories))
         + "</html>\n"
@@ -81,8 +100,8 @@ def _story(story: Story) -> str:
             f"<tr><td>{escape(name)}<td class=n>{ms:.0f} ms" for name, ms in story.phases
         )
         parts.append(f"<table>{cells}</table>")
-    if story.failure:
-        parts.append(f"<pre class=failed>{escape(story.failure)}</pre>")
+    if story.reason:
+        parts.append(f"<pre class={story.verdict}>{escape(story.reason)}</pre>")
     for name, text in story.attachments.items():
         parts.append(
             f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
@@ -114,7 +133,8 @@ def _drawing(lanes: dict[str, list[Span]]) -> str:
 
 
 def _verdict(story: Story) -> str:
-    return "<b class=passed>✔</b>" if story.passed else "<b class=failed>✘</b>"
+    sign = {Verdict.PASSED: "✔", Verdict.FAILED: "✘", Verdict.SKIPPED: "–"}  # noqa: RUF001
+    return f"<b class={story.verdict}>{sign[story.verdict]}</b>"
 
 
 def _title(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from hil.labs import LabLacksError
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 GAP_NS = 300_000_000
 """A client that asks 100 times a second, and an observer, miss nothing that is shorter."""
 BEAT_GAP_NS = 1_000_000_000
-CONSOLE_KEPT = 20_000
-"""Characters of each console that a failure is kept with."""
+KEPT = 40_000
+"""Characters of the end of each console and log that a failure is kept with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Span:
     what: str
 
 
+class Verdict(StrEnum):
+    """How a scenario ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
 @dataclass(slots=True)
 class Story:
     """One scenario, told."""
@@ -42,35 +51,45 @@ class Story:
     name: str
     claim: str
     """What it proves, if it passed."""
-    passed: bool
-    seconds: float
+    verdict: Verdict = Verdict.PASSED
+    reason: str = ""
+    """Why it failed, or was skipped."""
+    seconds: float = 0.0
+    """What it took, its pair included."""
     lanes: dict[str, list[Span]] = field(default_factory=dict)
     """Who saw it, and what was so when; a span without length is a moment."""
     phases: list[tuple[str, float]] = field(default_factory=list)
     """Of the takeover, if there was one: ms from sighting to sighting, beginning with a frame."""
     outage_ms: float = 0.0
     """Longest time without an answer to the client."""
-    failure: str = ""
     attachments: dict[str, str] = field(default_factory=dict)
     """Consoles and logs, of a failure only."""
 
 
 def tell(story: Story, lab: Lab) -> None:
-    """Add what a pair's observers have seen to its story."""
+    """Add what a pair's observers have seen to its story, and, if it failed, all that was said."""
     power = lab.power.since(lab.began_ns)
-    if not power:
+    if power:
+        _draw(story, lab, power)
+    if story.verdict is not Verdict.FAILED:
         return
+    texts = {"power": "\n".join(map(str, power)), **lab.logs()}
+    for name, machine in lab.machines.items():
+        with suppress(LabLacksError):
+            texts[f"{name}'s console"] = machine.console()
+    story.attachments |= {name: text[-KEPT:] for name, text in texts.items() if text}
+
+
+def _draw(story: Story, lab: Lab, power: Sequence[Entry]) -> None:
     zero_ns, end_ns = power[0]["at_ns"], max(e["at_ns"] for e in lab.observer.record.since())
     macs = {machine.mac: name for name, machine in lab.machines.items()}
     seen = lab.observer.record.since(zero_ns)
     for name in lab.machines:
         mine = [entry for entry in power if entry["node"] == name]
         story.lanes[name] = _powered(mine, zero_ns, end_ns)
-        story.lanes[f"{name}'s BMC"] = [
-            Span((e["at_ns"] - zero_ns) / 1e6, (e["at_ns"] - zero_ns) / 1e6, e["order"])
-            for e in mine
-            if e["what"] == "order"
-        ]
+        for what, key, lane in (("order", "order", "BMC"), ("pdu", "command", "outlets")):
+            moments = [(e["at_ns"], str(e[key])) for e in mine if e["what"] == what]
+            story.lanes[f"{name}'s {lane}"] = spans(moments, zero_ns, 0)
         mac = lab.machines[name].mac
         beats = [(e["at_ns"], "heard") for e in seen if (e["what"], e["mac"]) == ("beat", mac)]
         story.lanes[f"{name} on the wire"] = spans(beats, zero_ns, BEAT_GAP_NS)
@@ -81,11 +100,6 @@ def tell(story: Story, lab: Lab) -> None:
     if answers:
         story.outage_ms = round(lab.client.outage_ms(answers[0][0]), 1)
     story.phases = _phases(lab, power, macs)
-    if not story.passed:
-        for name, machine in lab.machines.items():
-            with suppress(LabLacksError):
-                story.attachments[f"{name}'s console"] = machine.console()[-CONSOLE_KEPT:]
-        story.attachments["power"] = "\n".join(str(e) for e in power if e["what"] != "read")
 
 
 def spans(seen: Iterable[tuple[int, str]], zero_ns: int, gap_ns: int) -> list[Span]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,20 +14,18 @@ import pytest
 from hil.conftest import INVENTORY
 from hil.labs import Lab, LabLacksError, Machine
 from hil.metal.lab import MetalLab, NotThisLabError
-from hil.processes import ROOT
 from hil.qemu.guest import Guest
 from hil.qemu.image import Image, image
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import ready
-from hil.qemu.report import write
+from hil.qemu.report import REPORT, write
 from hil.qemu.saved import booted, going_on, lenient
-from hil.qemu.story import Story
-from hil.qemu.story import tell as story_of
+from hil.qemu.story import Story, Verdict
+from hil.qemu.story import tell as tell_all
 
 HERE = Path(__file__).parent
 TEST_LIMIT_S = 900
 """A server that is fenced boots again: a minute or two on a busy machine. The first test builds."""
-REPORT = ROOT / "build" / "hil"
 CONSOLE_SHOWN = 6000
 ENTRIES_SHOWN = 60
 
@@ -62,8 +59,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip("the lab lacks what only virtual servers have"))
 
 
-REAL = pytest.StashKey[MetalLab]()
-"""The real pair that a scenario has, once it has it."""
+LABS = pytest.StashKey[list[Lab]]()
+"""The pairs that a scenario has, once it has them."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,31 +70,47 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     except LabLacksError as lack:
         pytest.skip(f"the lab lacks {lack}")
-    if REAL in item.stash:
-        item.stash[REAL].check_observers()
+    for lab in item.stash.get(LABS, ()):
+        if isinstance(lab, MetalLab):
+            lab.check_observers()
 
 
-FAILURE = pytest.StashKey[str]()
-"""Why a test failed, once it has."""
-STORIES: list[Story] = []
-"""What this run has to tell."""
+STORIES: dict[str, Story] = {}
+"""What this run has to tell, by the tests' names."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the fixtures know whether the test failed, and why."""
+    """Keep how every part of a test ended."""
     report = yield
+    story = story_of(item)
+    story.seconds = round(story.seconds + report.duration, 1)
     if report.failed:
-        item.stash[FAILURE] = report.longreprtext
+        story.verdict, story.reason = Verdict.FAILED, report.longreprtext
+    elif report.skipped:
+        story.verdict, story.reason = Verdict.SKIPPED, why_skipped(report)
     return report
+
+
+def story_of(item: pytest.Item) -> Story:
+    """What there is to tell of a test so far."""
+    assert isinstance(item, pytest.Function)
+    claim = (item.function.__doc__ or "").strip()
+    return STORIES.setdefault(item.nodeid, Story(item.name, claim))
+
+
+def why_skipped(report: pytest.TestReport) -> str:
+    """Why it was skipped."""
+    assert isinstance(report.longrepr, tuple)
+    return str(report.longrepr[2]).removeprefix("Skipped: ")
 
 
 def pytest_sessionfinish() -> None:
     """Write what there is to tell, also of a run that was interrupted."""
     if STORIES:
-        write(STORIES, REPORT)
+        write(list(STORIES.values()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -147,6 +160,7 @@ def rack(pytestconfig: pytest.Config, orderly: None) -> Iterator[MetalLab]:
 def build(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
     """Makes pairs with all power off, for one test; a real one is ready before it is put out."""
     labs: list[Lab] = []
+    request.node.stash[LABS] = labs
     with ExitStack() as stack:
 
         def usual() -> VirtualLab:
@@ -166,25 +180,15 @@ def build(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lab]]:
             lab: MetalLab = request.getfixturevalue("rack")
             lab.settle()
             labs.append(lab)
-            request.node.stash[REAL] = lab
             for name in lab.machines if cold else ():
                 lab.power_off(name)
             return lab
 
-        began_s = time.monotonic()
         yield build_real if INVENTORY in request.config.stash else build_virtual
-        failure = request.node.stash.get(FAILURE, "")
-        story = Story(
-            name=request.node.name,
-            claim=(request.function.__doc__ or "").strip(),
-            passed=not failure,
-            seconds=round(time.monotonic() - began_s, 1),
-            failure=failure,
-        )
-        STORIES.append(story)
+        story = story_of(request.node)
         for lab in labs:
-            story_of(story, lab)
-            if failure:
+            tell_all(story, lab)
+            if story.verdict is Verdict.FAILED:
                 tell(lab)
 
 

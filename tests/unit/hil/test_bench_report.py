@@ -11,7 +11,7 @@ import pytest
 
 from hil.qemu import cache
 from hil.qemu.report import write
-from hil.qemu.story import Span, Story, spans
+from hil.qemu.story import Span, Story, Verdict, spans
 
 NS_PER_MS = 1_000_000
 
@@ -42,18 +42,29 @@ class _Shape(HTMLParser):
 def test_report_is_one_page_and_the_same_as_values(tmp_path: Path) -> None:
     """Every span is drawn, nothing is loaded from elsewhere, text is text; the JSON has it all."""
     lanes = {"client": [Span(0, 900, "alpha"), Span(1500, 2500, "beta")]}
-    failed = Story("test_b", "S1: <never> both.", passed=False, seconds=1.0, failure="a < b")
-    page = write([Story("test_a", "x", passed=True, seconds=2.0, lanes=lanes), failed], tmp_path)
+    said = {"alpha's console": "Kernel panic & more"}
+    stories = [
+        Story("test_a", "x", seconds=2.0, lanes=lanes, phases=[("to power off", 12.4)]),
+        Story("test_b", "S1: <never> both.", Verdict.FAILED, "a < b", attachments=said),
+        Story("test_c", "y", Verdict.SKIPPED, "the lab lacks a PDU"),
+    ]
+    page = write(stories, tmp_path)
     text = page.read_text()
     shape = _Shape()
     shape.feed(text)
     assert shape.rectangles == 2
     assert shape.loads == []
     assert "S1: &lt;never&gt; both." in text
-    assert "1 passed, 1 failed" in text
+    assert "1 passed, 1 failed, 1 skipped" in text
+    assert "to power off<td class=n>12 ms" in text
+    for words in ("a &lt; b", "Kernel panic &amp; more", "the lab lacks a PDU"):
+        assert words in text
     told = json.loads((tmp_path / "report.json").read_text())
-    assert told[0]["lanes"]["client"][1] == {"start_ms": 1500, "end_ms": 2500, "what": "beta"}
-    assert told[1]["failure"] == "a < b"
+    assert "processors" in told["conditions"]
+    first, second, third = told["stories"]
+    assert first["lanes"]["client"][1] == {"start_ms": 1500, "end_ms": 2500, "what": "beta"}
+    assert (second["verdict"], second["reason"]) == ("failed", "a < b")
+    assert third["verdict"] == "skipped"
 
 
 @pytest.fixture
