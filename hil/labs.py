@@ -111,8 +111,8 @@ class Lab(Pair[Machine], Protocol):
             LabLacksError: Nothing here does.
         """
 
-    def outlet_commands(self, name: str) -> list[str]:
-        """What the outlets of a server were told by its peer.
+    def outlet_commands(self, name: str) -> list[Entry]:
+        """What the outlets of a server were told by its peer, and when: `at_ns`, `command`.
 
         Raises:
             LabLacksError: Nobody but the peer has that line.

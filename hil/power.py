@@ -93,6 +93,7 @@ class PowerSwitch:
         self._lying = False
         self._late = threading.Timer(0, lambda: None)
         """The power-off that OFF_LATE still has to carry out."""
+        self._closing = threading.Event()
         self._machine_wanted = False
         """The machine is to be booted once the BMC has its answer."""
         self._asked: dict[str, queue.SimpleQueue[str]] = {}
@@ -135,6 +136,7 @@ class PowerSwitch:
 
     def close(self) -> None:
         """Stop obeying; the machine stays as it is."""
+        self._closing.set()
         self._late.cancel()
         self._errands.orders.write(b"\n")
         self._thread.join()
@@ -169,8 +171,8 @@ class PowerSwitch:
 
     def _obey(self, order: str) -> str:
         if self.behaviour.fault is Fault.SLOW:
-            # A slow BMC is what is asked for here: the delay is the fault, no wait for an event.
-            time.sleep(self.behaviour.seconds)
+            # A slow BMC is what is asked for here: the delay is the fault.
+            self._closing.wait(self.behaviour.seconds)
         match order:
             case "get power":
                 state = "off" if self._lying or not self._machine.is_on else "on"

@@ -19,7 +19,7 @@ from hil.metal.server import Server
 from hil.observer import Observer
 from hil.processes import run
 from hil.qemu.furniture import SERVICE_UNIT, service_files
-from hil.record import NotSeenError, Record
+from hil.record import Entry, NotSeenError, Record
 from hil.watch import ready
 
 DIRECTORY_PREFIX = "haagent-rack-"
@@ -201,7 +201,7 @@ class MetalLab(Building):
         server.power.cut()
         return at_ns
 
-    def outlet_commands(self, name: str) -> list[str]:
+    def outlet_commands(self, name: str) -> list[Entry]:
         """Nobody but the peer has that line."""
         raise LabLacksError(f"a second ear on the line of {name}'s PDU")
 

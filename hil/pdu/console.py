@@ -7,6 +7,7 @@ be looked at: `commands` at the prompt, `names` at the login.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -84,6 +85,8 @@ class Console(Terminal):
         self.relays = Relays(outlets, on_change)
         self.faults = ConsoleFaults()
         self.commands: list[str] = []
+        self.on_command: Callable[[str], object] | None = None
+        """Told of each of them before it is answered, in the emulator's thread."""
         self.names: list[str] = []
         self.logins = 0
         self.question = b""
@@ -227,6 +230,8 @@ class Console(Terminal):
             answer = self.reply(question, command)
         elif command:
             self.commands.append(command)
+            if self.on_command is not None:
+                self.on_command(command)
             answer = self.answer(command)
         if answer is None:
             self.end_session()

@@ -12,10 +12,13 @@ from haagent.config.load import load
 from hil.network import HEARTBEAT_PORT, REFERENCE, VIP
 from hil.node_init import SERVICE_PORT
 from hil.pair import BMC_PORT, BMC_USER, NODES, PASSWORD, bmc_address, ports
+from hil.pdu.makes import MAKES, Make
 from hil.qemu.furniture import CONFIGURATION, SERVICE_UNIT
 from hil.qemu.redfish import PORT as REDFISH_PORT
-from hil.qemu.supplies import OUTLETS, USER
+from hil.qemu.supplies import APC, OUTLETS
 
+AUTHORITY = "/etc/haagent/bmc-ca.pem"
+"""Of the BMCs' web sides, on either server."""
 PDU_LINE = "/dev/ttyS2"
 """Of the peer's PDU, on either server."""
 
@@ -39,8 +42,10 @@ class Settings:
     """Keys of [timing]."""
     probe: bool = False
     """Both nodes ask the service whether it serves."""
-    redfish: dict[str, str] = field(default_factory=dict)
-    """Fingerprints of the BMCs by node: they are spoken to by Redfish in place of IPMI."""
+    redfish: bool = False
+    """The BMCs are spoken to by Redfish in place of IPMI."""
+    pdu: str = APC
+    """Make of the PDUs."""
     interfaces: dict[str, str] = field(default_factory=dict)
     """What the heartbeats go through in place of a card, such as a bond."""
     extra: str = ""
@@ -94,7 +99,7 @@ def _text(settings: Settings) -> str:
         _link("lan", 'kind = "switched"\ngroup = "239.192.72.1"', 0, settings),
         _link("ring", 'kind = "direct"\ntransport = "unicast"', 1, settings),
         *(_bmc(node, settings) for node in NODES),
-        *(_pdu(node) for node in NODES),
+        *(_pdu(node, MAKES[settings.pdu]) for node in NODES),
         f'[[group]]\nname = "web"\npreferred = "{NODES[0]}"',
     ]
     if settings.probe:
@@ -120,7 +125,7 @@ def _bmc(node: str, settings: Settings) -> str:
     driver, options = "ipmi", f"port = {BMC_PORT}"
     if settings.redfish:
         driver = "redfish"
-        options = f'port = {REDFISH_PORT}, fingerprint = "{settings.redfish[node]}"'
+        options = f'port = {REDFISH_PORT}, ca_file = "{AUTHORITY}"'
     return f"""\
 [[fence]]
 name = "{node}-bmc"
@@ -135,7 +140,8 @@ check_every = "{settings.check_every}"
 options = {{ {options} }}"""
 
 
-def _pdu(node: str) -> str:
+def _pdu(node: str, make: Make) -> str:
+    account = f'user = "{make.user}"\n' if make.user else ""
     return f"""\
 [[fence]]
 name = "{node}-pdu"
@@ -143,9 +149,8 @@ node = "{node}"
 driver = "pdu"
 level = 2
 address = "{PDU_LINE}"
-user = "{USER}"
-password_file = "{node}-pdu.password"
+{account}password_file = "{node}-pdu.password"
 off_settle = "0s"
 deadline = "30s"
 check_every = "10s"
-options = {{ dialect = "apc", outlets = {list(OUTLETS)} }}"""
+options = {{ dialect = "{make.dialect}", outlets = {list(OUTLETS)} }}"""

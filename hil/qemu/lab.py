@@ -30,15 +30,16 @@ from hil.pair import (
 from hil.power import PowerSwitch
 from hil.processes import DIE_WITH_US
 from hil.qemu.accelerator import accelerator
-from hil.qemu.configuration import Settings, files
+from hil.qemu.configuration import AUTHORITY, Settings, files
 from hil.qemu.furniture import CONFIGURATION
 from hil.qemu.guest import Guest
 from hil.qemu.hardware import Server
 from hil.qemu.image import Image
 from hil.qemu.redfish import Redfish
-from hil.qemu.supplies import Supplies
+from hil.qemu.supplies import APC, Supplies
 from hil.qemu.wiring import Wiring
-from hil.record import Record
+from hil.record import Entry, Record
+from hil.redfish.certificates import Authority
 from hil.ssh import STRANGER, Ssh
 
 DIRECTORY_PREFIX = "haagent-hil-"
@@ -59,12 +60,15 @@ class VirtualLab(Building):
     file in its one directory, which leaving removes.
     """
 
-    def __init__(self, image: Image, *, furnish: Callable[[Guest], None] | None = None) -> None:
+    def __init__(
+        self, image: Image, *, furnish: Callable[[Guest], None] | None = None, make: str = APC
+    ) -> None:
         """Prepare.
 
         Args:
             image: What the servers boot from.
             furnish: Gives a server its disk; by default what the image holds.
+            make: Of the PDUs.
         """
         super().__init__(DIRECTORY_PREFIX)
         self.image = image
@@ -73,17 +77,20 @@ class VirtualLab(Building):
         self.began_ns = 0
         """Everything that was seen belongs to the one scenario that such a pair has."""
         self._furnish = furnish or (lambda guest: guest.make_disk(image.disk, "raw"))
+        self._make = make
         self._retired = False
 
     def _build(self) -> None:
         self.wiring = Wiring()
         self._stack.callback(self.wiring.close)
         self.power = Record(self.directory / "power.jsonl")
-        """What was ordered of the power, and what it was: see PowerSwitch and Guest."""
+        """What was ordered of the power, and what it was: see PowerSwitch and Guest. Beside that
+        `pdu`: a command that the outlets of a server were given."""
         self._stack.callback(self.power.close)
         self.machines: dict[str, Guest] = {}
         self.switches: dict[str, PowerSwitch] = {}
         self.bmcs: dict[str, IpmiSim] = {}
+        self.authority = Authority(self.directory)
         self.redfish: dict[str, Redfish] = {}
         """The same BMCs' web sides, closed until offered."""
         self.supplies: dict[str, Supplies] = {}
@@ -95,6 +102,8 @@ class VirtualLab(Building):
                     self.directory / f"{name}.{kind}",
                     pull=partial(self.pull_cord, name),
                     plug=partial(self._plug_if_fed, name),
+                    told=partial(self._note_command, name) if kind == "pdu" else None,
+                    make=self._make,
                 )
                 self._stack.enter_context(before[name])
         self.client_pid = self.wiring.attach("client", CLIENT)
@@ -160,7 +169,7 @@ class VirtualLab(Building):
         self.bmcs[name] = bmc
         self._stack.callback(bmc.kill)
         self.redfish[name] = Redfish(
-            bmc.address, bmc.guid, directory / "bmc", network_pid=self.wiring.pid
+            bmc.address, bmc.guid, self.authority, network_pid=self.wiring.pid
         )
         self._stack.callback(self.redfish[name].stop)
 
@@ -204,15 +213,25 @@ class VirtualLab(Building):
         if self.supplies[name].fed and self.mains[name].fed:
             self.plug_cord(name)
 
-    def outlet_commands(self, name: str) -> list[str]:
+    def outlet_commands(self, name: str) -> list[Entry]:
         """What the outlets of a server were told by its peer."""
-        return self.supplies[name].pdu.commands
+        told = self.power.since(self.began_ns)
+        return [entry for entry in told if (entry["what"], entry["node"]) == ("pdu", name)]
 
-    def offer_redfish(self, face: str) -> dict[str, str]:
-        """Open the web side of both BMCs as a maker has it; return their fingerprints."""
+    def _note_command(self, name: str, command: str) -> None:
+        self.power.add({"what": "pdu", "node": name, "command": command})
+
+    def change_to_redfish(self, face: str) -> None:
+        """Have both agents speak to the web side of the BMCs, as a maker has it; return when ready.
+
+        Raises:
+            NotSeenError: They do not get on with it.
+        """
         for name, redfish in self.redfish.items():
-            redfish.offer(face, self.switches[name], self.machines[name])
-        return {name: redfish.fingerprint for name, redfish in self.redfish.items()}
+            guest = self.machines[name]
+            guest.ssh.write(AUTHORITY, self.authority.file.read_text())
+            redfish.offer(face, self.switches[name], guest)
+        self.reload(Settings(redfish=True))
 
     def configure(self, settings: Settings) -> None:
         """Write the pair's configuration to both disks, and have the agents started anew.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from hil.namespaces import within
@@ -39,33 +38,32 @@ class _Behind(Machine):
 class Redfish:
     """One such door, closed at first."""
 
-    def __init__(self, address: str, identity: UUID, directory: Path, *, network_pid: int) -> None:
+    def __init__(
+        self, address: str, identity: UUID, authority: Authority, *, network_pid: int
+    ) -> None:
         """Prepare.
 
         Args:
             address: Where it will listen.
             identity: The system UUID that it tells.
-            directory: Of its certificate.
+            authority: Signs what it shows.
             network_pid: A process in the network of that address.
         """
         self._address, self._identity = address, identity
-        self._certificate = Authority(directory).issue((address,))
+        self._authority = authority
         self._network_pid = network_pid
         self._bmc: RedfishBmc | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """Of the certificate that it shows."""
-        return self._certificate.fingerprint
-
-    @property
-    def orders(self) -> list[str]:
-        """The reset types that were asked for."""
-        return [] if self._bmc is None else self._bmc.orders
+    def bmc(self) -> RedfishBmc:
+        """The emulator, with faults on demand; its machine's are the switch's matter."""
+        assert self._bmc is not None, "it was never offered"
+        return self._bmc
 
     def offer(self, face: str, switch: PowerSwitch, server: Powered) -> None:
         """Open it, as some maker has it."""
-        bmc = RedfishBmc(self._certificate, face=face, address=self._address, port=PORT)
+        certificate = self._authority.issue((self._address,))
+        bmc = RedfishBmc(certificate, face=face, address=self._address, port=PORT)
         bmc.user, bmc.password = BMC_USER, PASSWORD
         bmc.machines = {bmc.face.system: _Behind(self._identity, switch=switch, server=server)}
         self._bmc = bmc
@@ -75,6 +73,11 @@ class Redfish:
         """Open it again, if it was ever offered."""
         if self._bmc is not None:
             within(self._network_pid, self._bmc.start)
+
+    def expire(self) -> None:
+        """Have it show a certificate that ended yesterday, and begin anew."""
+        self.bmc.show(self._authority.issue((self._address,), days=-1))
+        self.bmc.restart()
 
     def stop(self) -> None:
         """Close it, in mid answer; that it was closed already is no error."""

@@ -23,6 +23,7 @@ from hil.agent import GROUP
 from hil.namespaces import inside
 from hil.network import VIP
 from hil.pair import BMC_PORT, BMC_USER, NODES, PASSWORD, bmc_address, ports
+from hil.pdu.makes import MAKES
 from hil.processes import ROOT
 from hil.qemu.configuration import Settings
 from hil.qemu.furniture import service_files
@@ -31,7 +32,7 @@ from hil.qemu.lab import OPERATOR, VirtualLab
 from hil.qemu.proof import RETURN_LIMIT_S, ready
 from hil.qemu.saved import resumed
 from hil.qemu.shell import EXIT_NOT_ROOT, leave_in_order
-from hil.qemu.supplies import OUTLETS, USER
+from hil.qemu.supplies import APC, OUTLETS
 from hil.qemu.switchboard import Switchboard
 from hil.ssh import STRANGER
 
@@ -71,12 +72,13 @@ def rack() -> Iterator[Rack]:
             switches.close()
 
 
-def inventory(rack: Rack, interface: str) -> Path:
+def inventory(rack: Rack, interface: str, *, mains: bool) -> Path:
     """Write down how a pair is reached, as its operator would.
 
     Args:
         rack: The pair.
         interface: Of the operator's machine, through which the pair is watched.
+        mains: Whether the bench has a PDU of its own.
     """
     lab = rack.lab
     secret = lab.directory / _PASSWORD_FILE
@@ -93,15 +95,17 @@ def inventory(rack: Rack, interface: str) -> Path:
         bmc = {"driver": "ipmi", "address": bmc_address(name), "user": BMC_USER}
         lines += ["[server.bmc]", *_keys({**bmc, "password_file": _PASSWORD_FILE})]
         lines += [f"options = {{ port = {BMC_PORT} }}"]
-        mains = {"driver": "pdu", "address": str(lab.mains[name].pdu.path), "user": USER}
-        lines += ["[server.mains]", *_keys({**mains, "password_file": _PASSWORD_FILE})]
-        lines += [f'options = {{ dialect = "apc", outlets = {list(OUTLETS)} }}']
+        if mains:
+            path, user = str(lab.mains[name].pdu.path), MAKES[APC].user
+            pdu = {"driver": "pdu", "address": path, "user": user}
+            lines += ["[server.mains]", *_keys({**pdu, "password_file": _PASSWORD_FILE})]
+            lines += [f'options = {{ dialect = "apc", outlets = {list(OUTLETS)} }}']
         for wire in ("lan", "ring"):
             commands = {state: [str(rack.port), name, wire, state] for state in ("down", "up")}
             lines += [f"[server.ports.{wire}]", *_keys(commands)]
-    path = lab.directory / f"{interface}.toml"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    file = lab.directory / f"{interface}.toml"
+    file.write_text("\n".join(lines) + "\n")
+    return file
 
 
 def _keys(values: Mapping[str, object]) -> list[str]:
@@ -109,7 +113,9 @@ def _keys(values: Mapping[str, object]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
 
 
-def play(rack: Rack, words: Sequence[str], show: TextIO, *, interface: str = LAN) -> int:
+def play(
+    rack: Rack, words: Sequence[str], show: TextIO, *, interface: str = LAN, mains: bool = True
+) -> int:
     """Run scenarios through an inventory, at a terminal where the operator is asked and answers.
 
     Args:
@@ -117,11 +123,12 @@ def play(rack: Rack, words: Sequence[str], show: TextIO, *, interface: str = LAN
         words: For pytest.
         show: Gets what the operator sees.
         interface: As for `inventory`.
+        mains: As for `inventory`.
 
     Returns:
         pytest's exit status.
     """
-    file = inventory(rack, interface)
+    file = inventory(rack, interface, mains=mains)
     pytest = [sys.executable, "-m", "pytest", "hil", "--bench", str(file), *words]
     program, *rest = [*inside(rack.lab.operator_pid), *pytest]
     run = pexpect.spawn(program, rest, cwd=str(ROOT), encoding="utf-8", timeout=ASKED_LIMIT_S)

@@ -22,6 +22,7 @@ from hil.qemu.guest import Guest
 from hil.qemu.image import Image
 from hil.qemu.lab import VirtualLab
 from hil.qemu.proof import ready
+from hil.qemu.supplies import APC
 
 _DECIDES = ("hardware.py", "guest.py", "saved.py", "configuration.py")
 """What a saved state fits to, beside the image: the servers' hardware."""
@@ -67,19 +68,22 @@ def kept(
     return cache.built(kind, [*parts, *inputs], lambda path: _boot(image, path, prepare))
 
 
-def resumed(image: Image) -> VirtualLab:
-    """A pair whose servers, at their first power on, are booted already."""
-    return going_on(image, booted(image))
+def resumed(image: Image, *, make: str = APC) -> VirtualLab:
+    """A pair whose servers, at their first power on, are booted already.
+
+    With PDUs of another make, its agents have to be told of that.
+    """
+    return going_on(image, booted(image), make=make)
 
 
-def going_on(image: Image, state: Path) -> VirtualLab:
+def going_on(image: Image, state: Path, *, make: str = APC) -> VirtualLab:
     """A pair whose servers, at their first power on, go on from a state that was kept."""
 
     def furnish(guest: Guest) -> None:
         guest.make_disk(state / f"{guest.name}.qcow2", "qcow2")
         guest.resume = state / f"{guest.name}.state"
 
-    return VirtualLab(image, furnish=furnish)
+    return VirtualLab(image, furnish=furnish, make=make)
 
 
 def _configure(settings: Settings, lab: VirtualLab) -> None:

@@ -12,17 +12,24 @@ from pathlib import Path
 from typing import Self
 
 from hil.pair import PASSWORD
-from hil.pdu.apc import Apc
+from hil.pdu.makes import MAKES
 
 OUTLETS = (1, 2)
-USER = "apc"
+APC = "apc"
+"""The usual make."""
 
 
 class Supplies:
     """The PDU of one server, from `with` to its end."""
 
     def __init__(
-        self, path: Path, *, pull: Callable[[], object], plug: Callable[[], object]
+        self,
+        path: Path,
+        *,
+        pull: Callable[[], object],
+        plug: Callable[[], object],
+        told: Callable[[str], object] | None = None,
+        make: str = APC,
     ) -> None:
         """Prepare.
 
@@ -30,11 +37,16 @@ class Supplies:
             path: Where the PDU's serial line appears.
             pull: Cuts the power of the server and of its BMC.
             plug: Gives it back.
+            told: Hears every command that it is given.
+            make: Of the PDU: a name in MAKES.
         """
         self._pull = pull
         self._plug = plug
-        self.pdu = Apc(path, account=(USER, PASSWORD), outlets=8, on_change=self._on_change)
+        of = MAKES[make]
+        account = (of.user, PASSWORD)
+        self.pdu = of.emulator(path, account=account, outlets=8, on_change=self._on_change)
         """The emulator, with faults on demand."""
+        self.pdu.on_command = told
         self.fed = True
         """Whether power comes out of it."""
 

@@ -14,7 +14,7 @@ from hil.labs import Lab, LabLacksError
 from hil.power import Behaviour, Fault
 from hil.proof import held_alone, undisturbed
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over, wait_back
+from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over, taken_over_by_outlets, wait_back
 from hil.trials.conftest import Roles, VirtualRoles, without_a_next_agent
 from hil.watch import orders
 
@@ -88,11 +88,7 @@ def test_power_cord_with_bmc_is_proved_by_the_outlets(lab: Lab, roles: Roles) ->
     """S2, S3: the BMC died with the server, so its outlets are switched off and read as off."""
     active, standby = roles
     fault_ns = lab.pull_cord(active.name)
-    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
-    held_alone(lab, standby, served["at_ns"])
-    with suppress(LabLacksError):
-        commands = lab.outlet_commands(active.name)
-        assert any("off" in command.lower() for command in commands), commands
+    taken_over_by_outlets(lab, active, standby, fault_ns)
 
 
 @pytest.mark.smoke
@@ -120,16 +116,7 @@ def test_dead_bmc_alone_is_fenced_by_both_outlets(lab: VirtualLab, roles: Virtua
     active, standby = roles
     lab.bmcs[active.name].kill()
     fault_ns = active.freeze()
-    lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
-    seen = lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
-    off = lab.power.wait(
-        lambda e: (e["node"], e["what"], e.get("state")) == (active.name, "power", "off"),
-        1.0,
-        after_ns=fault_ns,
-        what="off",
-    )
-    assert off["at_ns"] < seen["at_ns"]
-    held_alone(lab, standby, seen["at_ns"])
+    taken_over_by_outlets(lab, active, standby, fault_ns)
 
 
 @pytest.mark.virtual("BMCs and PDUs that fail when told to")

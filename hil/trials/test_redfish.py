@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from hil.proof import held_alone
-from hil.qemu.configuration import Settings
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over, wait_back
+from hil.qemu.proof import ready, taken_over, taken_over_by_outlets, wait_back
+from hil.qemu.redfish import Redfish
 from hil.trials.conftest import VirtualRoles
 
 pytestmark = pytest.mark.virtual("BMCs of other makers")
@@ -22,7 +22,9 @@ def pair_by_redfish(lab: VirtualLab, roles: VirtualRoles) -> Callable[[str], Vir
     assert roles
 
     def change(face: str) -> VirtualRoles:
-        lab.reload(Settings(redfish=lab.offer_redfish(face)))
+        lab.change_to_redfish(face)
+        for bmc in lab.bmcs.values():
+            bmc.kill()  # nobody is to ask their IPMI side
         return ready(lab)
 
     return change
@@ -33,10 +35,9 @@ def test_crashed_kernel_is_fenced_by_redfish(
 ) -> None:
     """S1, S2: off by Redfish is the end of the QEMU process; on again, it is standby."""
     active, standby = pair_by_redfish("idrac")
-    lab.bmcs[active.name].kill()  # nobody is to ask its IPMI side
     fault_ns = active.crash()
     first_ns = taken_over(lab, active, standby, fault_ns)
-    assert "ForceOff" in lab.redfish[active.name].orders
+    assert "ForceOff" in lab.redfish[active.name].bmc.orders
     wait_back(lab, active, fault_ns)
     held_alone(lab, standby, first_ns)
 
@@ -47,8 +48,44 @@ def test_power_cord_with_a_redfish_bmc_is_proved_by_the_outlets(
     """S2, S3: no answer over the web is no proof; the outlets, switched off and read, are one."""
     active, standby = pair_by_redfish("ilo")
     fault_ns = lab.pull_cord(active.name)
-    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=standby.name)
-    held_alone(lab, standby, served["at_ns"])
-    assert lab.redfish[active.name].orders == []
-    commands = lab.supplies[active.name].pdu.commands
-    assert any("off" in command.lower() for command in commands), commands
+    taken_over_by_outlets(lab, active, standby, fault_ns)
+    assert lab.redfish[active.name].bmc.orders == []
+
+
+@pytest.mark.parametrize("face", ["xclarity", "openbmc", "supermicro", "tsm"])
+def test_order_whose_answer_is_lost_is_proved_by_a_reading(
+    lab: VirtualLab, pair_by_redfish: Callable[[str], VirtualRoles], face: str
+) -> None:
+    """S2, S3: the power goes, and the connection before its answer: off is what is then read."""
+    active, standby = pair_by_redfish(face)
+    lab.redfish[active.name].bmc.faults.lost = True
+    fault_ns = active.freeze()
+    taken_over(lab, active, standby, fault_ns)
+
+
+def _full(redfish: Redfish) -> None:
+    redfish.bmc.faults.sessions_max = 0
+    redfish.bmc.restart()
+
+
+def _garbage(redfish: Redfish) -> None:
+    redfish.bmc.faults.garbage = b"<html>Loading"
+
+
+WEB_FAULTS: dict[str, Callable[[Redfish], None]] = {
+    "session-table-full": _full,
+    "certificate-expired": Redfish.expire,
+    "garbage": _garbage,
+}
+
+
+@pytest.mark.parametrize("fault", WEB_FAULTS)
+def test_web_side_that_lets_nobody_in_leaves_the_outlets(
+    lab: VirtualLab, pair_by_redfish: Callable[[str], VirtualRoles], fault: str
+) -> None:
+    """S2, S3: what is wrong with the BMC proves nothing; both outlets are cut, and read as off."""
+    active, standby = pair_by_redfish("supermicro")
+    WEB_FAULTS[fault](lab.redfish[active.name])
+    fault_ns = active.freeze()
+    taken_over_by_outlets(lab, active, standby, fault_ns)
+    assert lab.redfish[active.name].bmc.orders == []

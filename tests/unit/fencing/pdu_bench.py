@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from fencing import DeviceSettings, Power, Secret
 from fencing.drivers.pdu import PduDevice
-from hil.pdu.apc import Apc
-from hil.pdu.baytech import Rpc3Nc, Rpc28Nc
 from hil.pdu.console import Console
 from hil.pdu.cyberpower import CyberPower
-from hil.pdu.raritan import Raritan
-from hil.pdu.sentry import Cdu
-from hil.pdu.wti import Ips, Nps
+from hil.pdu.makes import MAKES
 
 PASSWORD = "s3same-0pen"  # noqa: S105  # of a PDU that lives for one test
 BAUD = 921_600
@@ -25,28 +21,6 @@ BAUD = 921_600
 OURS = (2, 5)
 """The outlets that feed the machine, unless a test says otherwise."""
 LIMIT_S = 10.0
-
-
-@dataclass(frozen=True)
-class Make:
-    """One make of PDU: its dialect and who plays it."""
-
-    dialect: str
-    emulator: type[Console]
-    user: str = "cyber"
-
-
-MAKES = {
-    "cyberpower": Make("cyberpower", CyberPower),
-    "apc": Make("apc", Apc),
-    "wti": Make("wti", Nps),
-    "wti-ips": Make("wti", Ips, user=""),
-    "raritan": Make("raritan", Raritan),
-    "sentry": Make("sentry", Cdu),
-    "baytech": Make("baytech", Rpc3Nc),
-    "baytech-28": Make("baytech", Rpc28Nc),
-}
-"""Every make that has a console with a prompt."""
 
 
 def emulator(

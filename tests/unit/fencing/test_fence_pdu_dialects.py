@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from pdu_bench import LIMIT_S, MAKES, OURS, both, powers, read_off
+from pdu_bench import LIMIT_S, OURS, both, powers, read_off
 
 from fencing import FenceError, Power
 from fencing.findings import Trouble
 from hil.pdu.apc import Apc
 from hil.pdu.cyberpower import CyberPower
+from hil.pdu.makes import MAKES
 from hil.pdu.wti import Nps
 
 every_make = pytest.mark.parametrize("make", MAKES)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import serial
-from pdu_bench import BAUD, LIMIT_S, MAKES, OURS, both, device, emulator, powers, settings
+from pdu_bench import BAUD, LIMIT_S, OURS, both, device, emulator, powers, settings
 
 from fencing import FenceError, NotSentError, Power, Secret
 from fencing.drivers.pdu import PduDevice
 from fencing.drivers.pdu.line import plain
 from fencing.findings import Trouble
+from hil.pdu.makes import MAKES
 
 every_make = pytest.mark.parametrize("make", MAKES)
 some_makes = pytest.mark.parametrize("make", ["cyberpower", "wti"])

@@ -10,7 +10,6 @@ import pytest
 import serial
 from pdu_bench import (
     LIMIT_S,
-    MAKES,
     OURS,
     PASSWORD,
     both,
@@ -24,6 +23,7 @@ from pdu_bench import (
 from fencing import FenceError, NotSentError, Power, Secret
 from fencing.findings import Trouble
 from hil.pdu.console import Console
+from hil.pdu.makes import MAKES
 
 every_make = pytest.mark.parametrize("make", MAKES)
 WITH_NAMES = [make for make, of in MAKES.items() if of.user]
