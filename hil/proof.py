@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hil.watch import TAKEOVER_LIMIT_S, orders, power_entry
@@ -101,13 +102,34 @@ def never_both(lab: Lab, name: str = "nginx") -> None:
     Raises:
         AssertionError: It did.
     """
-    told = [entry for entry in lab.services.record.since() if entry["name"] == name]
-    offs = [e for e in lab.power.since() if e["what"] == "power" and e["state"] == "off"]
-    may_run: set[str] = set()
-    for entry in sorted([*told, *offs], key=lambda e: int(e["at_ns"])):
-        node = entry["node"]
-        if entry in offs or (entry["action"], entry["what"]) == ("stop", "0"):
-            may_run.discard(node)
-        elif (entry["action"], entry["what"]) == ("start", "begins"):
+    turns = {("start", "begins"): True, ("stop", "0"): False}
+    told = [
+        (entry["at_ns"], entry["node"], turns[entry["action"], entry["what"]])
+        for entry in lab.services.record.since()
+        if entry["name"] == name and (entry["action"], entry["what"]) in turns
+    ]
+    offs = [
+        (entry["at_ns"], entry["node"], False)
+        for entry in lab.power.since()
+        if entry["what"] == "power" and entry["state"] == "off"
+    ]
+    one_at_a_time([*told, *offs])
+
+
+def one_at_a_time(turns: Iterable[tuple[int, str, bool]], running: Iterable[str] = ()) -> None:
+    """Check that nothing may have run on two machines at once.
+
+    Args:
+        turns: When (ns) on which machine it came to be possible (True), or impossible.
+        running: Where it ran before all of them.
+
+    Raises:
+        AssertionError: It may.
+    """
+    may_run = set(running)
+    for _, node, begins in sorted(turns):
+        if begins:
             may_run.add(node)
-            assert len(may_run) == 1, f"{name} may run on {may_run} at once"
+            assert len(may_run) == 1, f"the service may run on {sorted(may_run)} at once"
+        else:
+            may_run.discard(node)

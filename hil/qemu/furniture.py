@@ -16,6 +16,8 @@ SERVICE_UNIT = "bench-web.service"
 """The service of the pair; it runs where haagent starts it."""
 UP = "up"
 """What a server writes to its second serial line once it is booted."""
+STARTING, STOPPED = "starting", "stopped"
+"""What it writes there before the service runs, and when nothing of it runs any more."""
 CONFIGURATION = "/etc/haagent/haagent.toml"
 _LIBRARY = Path("usr/local/lib/bench")
 _SERVICE_MODULES = ("hil/__init__.py", "hil/node_init.py", "hil/qemu/__init__.py")
@@ -40,6 +42,10 @@ _FILES = {
     f"etc/systemd/system/{SERVICE_UNIT}": "[Unit]\nDescription=The service of the bench\n"
     "[Service]\nType=notify\nEnvironment=PYTHONPATH=/usr/local/lib/bench\n"
     "ExecStart=/usr/bin/python3 -m hil.qemu.service\n",
+    # Apart, because a real server of hil.metal has no such line.
+    f"etc/systemd/system/{SERVICE_UNIT}.d/bell.conf": "[Service]\n"
+    f"ExecStartPre=/bin/sh -c 'echo {STARTING} >/dev/ttyS1'\n"
+    f"ExecStopPost=/bin/sh -c 'echo {STOPPED} >/dev/ttyS1'\n",
     # Waits for all networks, and a direct cable has no carrier while the peer is off.
     f"etc/systemd/system/{_ONLINE}.service.d/bench.conf": "[Service]\nExecStart=\n"
     f"ExecStart=/lib/systemd/{_ONLINE} --timeout=0\n",

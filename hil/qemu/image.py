@@ -30,6 +30,7 @@ OURS = (
     "qemu/service.py",
     "qemu/system.sh",
     "node_init.py",
+    "network.py",
     "pair.py",
 )
 """What the rest of the disk is made of."""

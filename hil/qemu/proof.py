@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from hil import proof, watch
 from hil.labs import LabLacksError
+from hil.qemu.furniture import STARTING, STOPPED
 
 if TYPE_CHECKING:
     from hil.labs import Lab, Machine
     from hil.pairs import Pair, S
+    from hil.record import Entry
 
 READY_LIMIT_S = 90.0
 """From a resumption on; 5 to 10 s on an idle machine."""
@@ -29,6 +31,41 @@ def ready(lab: Pair[S], *, limit_s: float = READY_LIMIT_S) -> tuple[S, S]:
 
 taken_over = partial(proof.taken_over, limit_s=TAKEOVER_LIMIT_S)
 """S1, S2, S9."""
+
+
+def never_both(lab: Lab) -> None:
+    """Check that the service never ran, or may have run, on two virtual servers (S1, S2).
+
+    It may run from the beginning of its start until it has been stopped, or its server was reset
+    or has lost its power: one that stands still, or cannot be seen, may go on at any moment.
+
+    Raises:
+        AssertionError: It did.
+    """
+    told = lab.power.since(lab.began_ns)
+    turns = [(e["at_ns"], e["node"], turn) for e in told if (turn := _turn(e)) is not None]
+    holders = lab.observer.sightings(lab.began_ns)
+    running = {
+        machine.name
+        for machine in lab.machines.values()
+        if holders and machine.mac == holders[0]["mac"]
+        # A pair that was kept goes on: the service had been started before that.
+        if not any(node == machine.name and at_ns < holders[0]["at_ns"] for at_ns, node, _ in turns)
+    }
+    proof.one_at_a_time(turns, running)
+
+
+def _turn(entry: Entry) -> bool | None:
+    """Whether the service may run from this on; None if it says nothing of that."""
+    match entry:
+        case {"what": "bell", "line": line} if line == STARTING:
+            return True
+        case {"what": "bell", "line": line} if line == STOPPED:
+            return False
+        case {"what": "power", "state": "off"} | {"what": "qemu", "event": "RESET"}:
+            return False
+        case _:
+            return None
 
 
 def taken_over_by_outlets(lab: Lab, lost: Machine, gains: Machine, fault_ns: int) -> int:

@@ -14,7 +14,7 @@ from hil.proof import held_alone
 from hil.qemu.image import image
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import draw, mend, strike, two_at_once
-from hil.qemu.proof import ready
+from hil.qemu.proof import never_both, ready
 from hil.qemu.report import write
 from hil.qemu.saved import resumed
 from hil.qemu.shell import EXIT_NOT_ROOT, leave_in_order
@@ -54,6 +54,7 @@ def _meet(lab: VirtualLab, seed: int) -> None:
     finally:
         twice = two_at_once(lab)
         assert not twice, f"S1: two held the address: {twice}"
+        never_both(lab)
 
 
 def main() -> None:

@@ -14,10 +14,13 @@ import pytest
 from hil.conftest import INVENTORY
 from hil.labs import Lab, LabLacksError, Machine
 from hil.metal.lab import MetalLab, NotThisLabError
+from hil.namespaces import inside
+from hil.pair import BMC_USER, PASSWORD, bmc_address
+from hil.processes import run
 from hil.qemu.guest import Guest
 from hil.qemu.image import Image, image
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import ready
+from hil.qemu.proof import never_both, ready
 from hil.qemu.report import REPORT, write
 from hil.qemu.saved import booted, going_on, lenient
 from hil.qemu.story import Story, Verdict
@@ -65,7 +68,7 @@ LABS = pytest.StashKey[list[Lab]]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Skip, with its reason, what this very lab cannot do; fail what nobody watched."""
+    """Skip, with its reason, what this very lab cannot do; fail what nobody watched, and S1."""
     try:
         yield
     except LabLacksError as lack:
@@ -73,6 +76,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     for lab in item.stash.get(LABS, ()):
         if isinstance(lab, MetalLab):
             lab.check_observers()
+        elif item.get_closest_marker("sabotage") is None:
+            never_both(lab)
 
 
 STORIES: dict[str, Story] = {}
@@ -212,6 +217,13 @@ def without_a_next_agent(machine: Machine) -> None:
     drop_in = "/run/systemd/system/haagent.service.d/alone.conf"
     machine.ssh.write(drop_in, "[Service]\nRestart=no\n")
     machine.run("systemctl", "daemon-reload")
+
+
+def ipmitool(lab: VirtualLab, name: str, *words: str) -> str:
+    """Ask a server's BMC over the management network, with a client that is not ours."""
+    bmc = ["-H", bmc_address(name), "-U", BMC_USER, "-P", PASSWORD, "-L", "OPERATOR"]
+    command = [*inside(lab.operator_pid), "ipmitool", "-I", "lanplus", "-C", "3", *bmc]
+    return run([*command, "chassis", "power", *words]).stdout.strip()
 
 
 def tell(lab: Lab) -> None:

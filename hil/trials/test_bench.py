@@ -14,26 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from hil.namespaces import inside
-from hil.pair import BMC_USER, PASSWORD, bmc_address, identity
-from hil.processes import ROOT, run, stat
+from hil.pair import identity
+from hil.processes import ROOT, stat
 from hil.qemu.accelerator import EMULATED, boots
 from hil.qemu.image import Image
 from hil.qemu.lab import DIRECTORY_PREFIX, VirtualLab
-from hil.trials.conftest import VirtualRoles
+from hil.trials.conftest import VirtualRoles, ipmitool
 
 pytestmark = pytest.mark.virtual("the virtual bench itself")
 
 LIMIT_S = 60.0
 FEWEST_PROCESSES = 6
 """Of a bench that starts: namespaces, client, observer, two BMCs."""
-
-
-def ipmitool(lab: VirtualLab, name: str, *words: str) -> str:
-    """Ask a server's BMC over the management network, with a client that is not ours."""
-    bmc = ["-H", bmc_address(name), "-U", BMC_USER, "-P", PASSWORD, "-L", "OPERATOR"]
-    command = [*inside(lab.operator_pid), "ipmitool", "-I", "lanplus", "-C", "3", *bmc]
-    return run([*command, "chassis", "power", *words]).stdout.strip()
 
 
 def has_ended(pid: int) -> bool:
@@ -65,7 +57,7 @@ def test_bmc_cuts_the_power_and_gives_it_back(lab: VirtualLab) -> None:
 
 @pytest.mark.smoke
 def test_server_has_what_a_server_has(lab: VirtualLab, roles: VirtualRoles) -> None:
-    """systemd, the package, its own BMC over KCS, a hardware watchdog, its system UUID."""
+    """systemd, the package, its own BMC over KCS, hardware watchdogs, its system UUID."""
     _, standby = roles
     assert lab.machines[standby.name] is standby
     assert standby.run("cat", "/proc/1/comm").stdout == "systemd\n"
@@ -77,6 +69,7 @@ def test_server_has_what_a_server_has(lab: VirtualLab, roles: VirtualRoles) -> N
     watchdogs = standby.run("sh", "-c", "cat /sys/class/watchdog/*/identity").stdout
     assert watchdogs == "i6300ESB timer\n"
     assert "Get Device ID" not in standby.run("ipmitool", "mc", "info").stderr
+    assert "Watchdog Timer Use" in standby.run("ipmitool", "mc", "watchdog", "get").stdout
 
 
 def test_disk_survives_a_power_cycle(lab: VirtualLab) -> None:
@@ -116,21 +109,28 @@ def test_trial_boot_tells_what_works(servers: Image, tmp_path: Path) -> None:
     assert not boots(halted, kernel, initrd, tmp_path / "halted", limit_s=1.0)
 
 
+SHELL = ("-m", "hil.qemu.shell")
+SCENARIO = ("-m", "pytest", "-v", "-p", "no:cacheprovider", "hil", "-k", "busy_servers")
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize(
-    ("number", "line"),
+    ("what", "number", "line"),
     [
-        (signal.SIGINT, b"The servers get power."),
-        (signal.SIGTERM, b"The pair runs."),
-        (signal.SIGKILL, b"The pair runs."),
+        (SHELL, signal.SIGINT, b"The servers get power."),
+        (SHELL, signal.SIGTERM, b"The pair runs."),
+        (SHELL, signal.SIGKILL, b"The pair runs."),
+        (SCENARIO, signal.SIGINT, b"collecting"),
     ],
-    ids=["ctrl-c-while-it-starts", "term", "kill"],
+    ids=["ctrl-c-while-it-starts", "term", "kill", "ctrl-c-in-a-scenario"],
 )
-def test_nothing_is_left(servers: Image, number: signal.Signals, line: bytes) -> None:
+def test_nothing_is_left(
+    servers: Image, what: tuple[str, ...], number: signal.Signals, line: bytes
+) -> None:
     """However it is ended, no process is left, and so no namespace; nor a file, if not killed."""
     assert servers
-    shell = subprocess.Popen(
-        [sys.executable, "-m", "hil.qemu.shell"],
+    shell = subprocess.Popen(  # noqa: S603  # our own literals
+        [sys.executable, *what],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
@@ -140,6 +140,9 @@ def test_nothing_is_left(servers: Image, number: signal.Signals, line: bytes) ->
         assert shell.stdout is not None
         while not shell.stdout.readline().startswith(line):
             assert shell.poll() is None, "the bench did not start"
+        while what is SCENARIO and not both_servers(shell.pid):
+            assert shell.poll() is None, "the scenario did not start"
+            time.sleep(0.05)  # a process of another program: no event to wait for
         ours = [(name, os.pidfd_open(pid)) for pid, name in descendants(shell.pid).items()]
         directory = directory_of(shell.pid)
         shell.send_signal(number)
@@ -166,6 +169,11 @@ def descendants(root: int) -> dict[int, str]:
                 found[child] = Path(f"/proc/{child}/comm").read_text().strip()
                 wanted.append(child)
     return found
+
+
+def both_servers(root: int) -> bool:
+    """Whether two servers have power below a process."""
+    return sum(name.startswith("qemu-system") for name in descendants(root).values()) > 1
 
 
 def directory_of(pid: int) -> Path:
