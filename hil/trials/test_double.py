@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,50 +13,61 @@ from hil.agent import Agent
 from hil.labs import Lab
 from hil.power import Behaviour, Fault
 from hil.proof import held_alone
-from hil.qemu.furniture import SERVICE_UNIT
+from hil.qemu.furniture import SERVICE_UNIT, STARTING
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
 from hil.qemu.mishaps import two_at_once
 from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over
+from hil.qemu.saved import LENIENT
 from hil.qemu.soak import SETTLE_S
 from hil.trials.conftest import Roles, VirtualRoles
+from hil.watch import power_entry
 
-Waiting = Callable[[VirtualLab, VirtualRoles, int], object]
-STARTING, STOPPING = "starting", "stopping"
-"""What the service's unit tells the bench before it does so."""
+STOPPING = "stopping"
+"""What the slow service's unit tells the bench before it does so, as it does of every STARTING."""
 _SLOW = f"""\
 [Service]
-ExecStartPre=/bin/sh -c 'echo {STARTING} >/dev/ttyS1; sleep 3'
+ExecStartPre=/bin/sleep 3
 ExecStop=/bin/sh -c 'echo {STOPPING} >/dev/ttyS1; sleep 3'
 """
 _KILL = ("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "haagent.service")
+LINGERS_S = 8.0
+"""How long a phase is drawn out, in which an agent is to be killed over ssh."""
+
+Moment = tuple[int, dict[str, str]]
+"""Of whom (the active is 0, the standby 1) the record of power says what."""
+OFF: Moment = 0, {"what": "power", "state": "off"}
+STARTS: Moment = 1, {"what": "bell", "line": STARTING}
 
 
-def _power(node: int, **wanted: str) -> Waiting:
-    """Waits for an entry of the record of power: of the active (0) or the standby (1)."""
+@dataclass(frozen=True)
+class Phase:
+    """A part of a takeover, by what others see of it."""
 
-    def wait(lab: VirtualLab, roles: VirtualRoles, after_ns: int) -> None:
-        lab.power.wait(
-            lambda e: e["node"] == roles[node].name and wanted.items() <= e.items(),
-            TAKEOVER_LIMIT_S,
-            after_ns=after_ns,
-            what=str(wanted),
-        )
-
-    return wait
+    begins: Moment
+    ends: Moment | None = None
+    """What has not been seen when the agent is dead; None where nothing can be drawn out."""
+    bmc: Behaviour = field(default_factory=Behaviour)
+    """What draws it out,"""
+    off_settle: str = "0s"
+    """or this."""
 
 
-PHASES: dict[str, Waiting] = {
-    "ordered": _power(0, what="order", order="power_off"),
-    "off": _power(0, what="power", state="off"),
-    "read-off": _power(0, what="read", state="off"),
-    "starting": _power(1, what="bell", line=STARTING),
-    "address": lambda lab, roles, after_ns: lab.observer.wait_holder(
-        roles[1].mac, TAKEOVER_LIMIT_S, after_ns=after_ns
+_SETTLES = f"{LINGERS_S:g}s"
+PHASES = {
+    "ordered": Phase(
+        begins=(0, {"what": "order", "order": "power_off"}),
+        ends=OFF,
+        bmc=Behaviour(Fault.OFF_LATE, LINGERS_S),
     ),
-    "power-back": _power(0, what="power", state="on"),
+    "off": Phase(begins=OFF, ends=STARTS, off_settle=_SETTLES),
+    "read-off": Phase(
+        begins=(0, {"what": "read", "state": "off"}), ends=STARTS, off_settle=_SETTLES
+    ),
+    "starting": Phase(begins=STARTS),
+    "power-back": Phase(begins=(0, {"what": "power", "state": "on"})),
 }
-"""A takeover, from the order to the end, by what others see of it."""
+"""A takeover, from the order to the end."""
 
 
 @pytest.mark.lenient
@@ -66,10 +77,31 @@ def test_agent_killed_during_its_takeover_leaves_one_holder(
     lab: VirtualLab, roles: VirtualRoles, phase: str
 ) -> None:
     """S1: the standby's agent is killed in the midst: never two; in the end one, by itself."""
+    now = PHASES[phase]
     _, standby = roles
+    if now.off_settle != LENIENT.off_settle:
+        lab.reload(replace(LENIENT, off_settle=now.off_settle))
+        assert ready(lab) == roles
+    lab.switches[roles[0].name].behaviour = now.bmc
     _slow_down(standby)
     fault_ns = roles[0].freeze()
-    PHASES[phase](lab, roles, fault_ns)
+    _wait(lab, roles, now.begins, fault_ns)
+    standby.run(*_KILL)
+    if now.ends is not None:
+        node, wanted = now.ends
+        assert power_entry(lab, roles[node], fault_ns, **wanted) is None, "killed too late"
+    _one_holder_in_the_end(lab)
+
+
+@pytest.mark.lenient
+@pytest.mark.virtual("BMCs that tell of every order")
+def test_agent_killed_when_it_has_the_address_leaves_one_holder(
+    lab: VirtualLab, roles: VirtualRoles
+) -> None:
+    """S1: the standby's agent is killed as soon as its address is seen: never two."""
+    active, standby = roles
+    fault_ns = active.freeze()
+    lab.observer.wait_holder(standby.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
     standby.run(*_KILL)
     _one_holder_in_the_end(lab)
 
@@ -85,13 +117,23 @@ def test_agent_killed_during_a_hand_over_leaves_one_holder(
         _slow_down(guest)
     ordered_ns = time.monotonic_ns()
     roles[0].ssh.throw("haagent switchover")
-    _power(whose, what="bell", line=phase)(lab, roles, ordered_ns)
+    _wait(lab, roles, (whose, {"what": "bell", "line": phase}), ordered_ns)
     roles[whose].run(*_KILL)
     _one_holder_in_the_end(lab)
 
 
+def _wait(lab: VirtualLab, roles: VirtualRoles, moment: Moment, after_ns: int) -> None:
+    node, wanted = moment
+    lab.power.wait(
+        lambda e: e["node"] == roles[node].name and wanted.items() <= e.items(),
+        TAKEOVER_LIMIT_S,
+        after_ns=after_ns,
+        what=str(wanted),
+    )
+
+
 def _slow_down(guest: Guest) -> None:
-    """Have a server's service tell the bench, and take its time."""
+    """Have a server's service take its time, and tell the bench of its stop as of its start."""
     drop_in = f"/run/systemd/system/{SERVICE_UNIT}.d/slow.conf"
     guest.ssh.write(drop_in, _SLOW)
     guest.run("systemctl", "daemon-reload")
