@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hil.database import GROUP, in_sync, writing
+from hil.database import GROUP, Writer, in_sync, writing
 from hil.pair import NODES
 from hil.qemu.configuration import Settings, files
 from hil.qemu.guest import Guest
@@ -104,9 +105,41 @@ def test_committed_rows_survive_a_crash_of_the_active(database: VirtualLab) -> N
         wait_back(lab, active, fault_ns)
         in_sync(lab, standby, RETURN_LIMIT_S)
         writer.wait_acked(RETURN_LIMIT_S, after_ns=time.monotonic_ns())
-    there = {int(line) for line in sql(standby, "SELECT number FROM ledger").split()}
-    copied = {int(line) for line in sql(active, "SELECT number FROM ledger").split()}
-    assert not writer.acked() - there
-    assert not there - writer.tried()
+    nothing_lost(writer, standby)
     assert sql(active, "SELECT pg_is_in_recovery()").strip() == "t"
-    assert copied == there
+    assert rows(active) == rows(standby)
+
+
+def test_row_that_is_lost_is_seen(database: VirtualLab) -> None:
+    """Where one acknowledged row of many is missing, or one is there of which nobody knows."""
+    lab = database
+    active, _ = ready(lab)
+    with writing(lab, ADDRESS, RETURN_LIMIT_S) as writer:
+        writer.wait_acked(RETURN_LIMIT_S, after_ns=time.monotonic_ns())
+    nothing_lost(writer, active)
+    lost = max(writer.acked())
+    sql(active, f"DELETE FROM ledger WHERE number = {lost}")  # noqa: S608  # a number of ours
+    with pytest.raises(AssertionError, match=re.escape(f"lost: {{{lost}}}")):
+        nothing_lost(writer, active)
+    sql(active, f"INSERT INTO ledger VALUES ({lost})")  # noqa: S608  # a number of ours
+    nothing_lost(writer, active)
+    sql(active, "INSERT INTO ledger VALUES (-1)")
+    with pytest.raises(AssertionError, match=re.escape("nobody wrote: {-1}")):
+        nothing_lost(writer, active)
+
+
+def nothing_lost(writer: Writer, holder: Guest) -> None:
+    """Check that all that was acknowledged is there, and nothing that was not tried.
+
+    Raises:
+        AssertionError: It is not.
+    """
+    there = rows(holder)
+    lost, strange = writer.acked() - there, there - writer.tried()
+    assert not lost, f"lost: {lost}"
+    assert not strange, f"nobody wrote: {strange}"
+
+
+def rows(guest: Guest) -> set[int]:
+    """The numbers that its server has."""
+    return {int(line) for line in sql(guest, "SELECT number FROM ledger").split()}
