@@ -24,6 +24,8 @@ PAUSE_S_MAX = 8.0
 """Between the first mishap and the second: detection, fence and takeover lie within."""
 SIGN_OF_LIFE_LIMIT_S = 30.0
 
+_SIGNAL = "systemctl kill --kill-whom=main --signal"
+
 Mishap = Callable[[VirtualLab, Guest], object]
 
 
@@ -34,17 +36,25 @@ def _bmc(fault: Fault, seconds: float = 0.0) -> Mishap:
     return happen
 
 
-def _agent(signal: str) -> Mishap:
-    kill = f"systemctl kill --kill-whom=main --signal={signal} haagent.service"
-    return lambda _, guest: guest.ssh.throw(kill)
-
-
 def _deaf(lab: VirtualLab, guest: Guest) -> None:
     lab.supplies[guest.name].pdu.line.deaf = True
 
 
 def _stuck(lab: VirtualLab, guest: Guest) -> None:
     lab.supplies[guest.name].pdu.relays.stuck = frozenset(OUTLETS[1:])
+
+
+def _restarts(lab: VirtualLab, guest: Guest) -> None:
+    lab.bmcs[guest.name].kill()
+    lab.bmcs[guest.name].start()
+
+
+def _noisy(lab: VirtualLab, guest: Guest) -> None:
+    lab.supplies[guest.name].pdu.line.noise = 0.01
+
+
+def _throw(command: str) -> Mishap:
+    return lambda _, guest: guest.ssh.throw(command)
 
 
 MISHAPS: dict[str, Mishap] = {
@@ -54,8 +64,8 @@ MISHAPS: dict[str, Mishap] = {
     "reset": lambda _, guest: guest.qmp.order("system_reset"),
     "power loss": lambda lab, guest: lab.power_off(guest.name),
     "cord pulled": lambda lab, guest: lab.pull_cord(guest.name),
-    "agent killed": _agent("KILL"),
-    "agent hangs": _agent("STOP"),
+    "agent killed": _throw(f"{_SIGNAL}=KILL haagent.service"),
+    "agent hangs": _throw(f"{_SIGNAL}=STOP haagent.service"),
     "lan cut": lambda lab, guest: lab.wiring.cut(guest, "lan"),
     "ring cut": lambda lab, guest: lab.wiring.cut(guest, "ring"),
     "lan does not send": lambda lab, guest: lab.wiring.lose_from(guest, "lan"),
@@ -65,8 +75,17 @@ MISHAPS: dict[str, Mishap] = {
     "BMC does nothing": _bmc(Fault.ACK_ONLY),
     "BMC refuses": _bmc(Fault.REFUSE),
     "BMC is late": _bmc(Fault.OFF_LATE, 3.0),
+    "BMC is slow": _bmc(Fault.SLOW, 5.0),
+    "BMC restarts": _restarts,
     "PDU deaf": _deaf,
+    "PDU noisy": _noisy,
     "outlet stuck": _stuck,
+    "reboot": _throw("systemctl reboot"),
+    "clock stepped": _throw("date --set '+1 year'"),
+    "processor busy": _throw("timeout 30 sh -c 'while :; do :; done'"),
+    "a third lost": _throw(
+        "for card in eth0 eth1; do tc qdisc replace dev $card root netem loss 30%; done"
+    ),
 }
 
 

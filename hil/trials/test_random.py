@@ -16,8 +16,9 @@ from hil.trials.conftest import VirtualRoles
 
 pytestmark = pytest.mark.virtual("BMCs and PDUs that fail when told to")
 
-SEEDS = (1, 2, 3, 4)
-"""Seeds that failed once are added here and stay."""
+SEEDS = (110, 220, 223, 259, 353)
+"""In each the active is lost while its fence, or who is to take over, is not well.
+Seeds that failed once are added here and stay."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
