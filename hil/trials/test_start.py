@@ -69,7 +69,7 @@ def test_server_that_boots_while_the_other_serves_takes_nothing(lab: Lab, roles:
 
 @pytest.mark.virtual("BMCs that tell of every order")
 def test_boot_loop_costs_one_shot_and_no_service(lab: VirtualLab, roles: VirtualRoles) -> None:
-    """S10: an active that crashes and then dies at each boot is shot once, and comes back."""
+    """An active that crashes and then dies at each boot is shot once, and comes back."""
     active, standby = roles
     active.ssh.run("install", "-m", "644", "/dev/stdin", f"{UNITS}/loop.service", text=_LOOP)
     active.run("sh", "-c", f"systemctl enable loop.service && echo {LOOPS} >{LEFT} && sync")

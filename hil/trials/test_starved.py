@@ -13,13 +13,17 @@ from hil.agent import Agent
 from hil.labs import Lab
 from hil.proof import held_alone
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import TAKEOVER_LIMIT_S, taken_over
+from hil.qemu.proof import RETURN_LIMIT_S, TAKEOVER_LIMIT_S, ready, taken_over
 from hil.trials.conftest import Roles, VirtualRoles, without_a_next_agent
 from hil.watch import orders
 
 LOADED_S = 20.0
 """For what must not happen: many times dead_after."""
 WATCHDOG_LIMIT_S = 60.0
+BUSY_LIMIT_S = 180
+"""For a service that shares an emulated processor with eight others."""
+BUSY = """\
+for i in $(seq $((8 * $(nproc)))); do timeout {seconds} sh -c 'while :; do :; done' & done; wait"""
 FULL = "/var/lib/full"
 
 
@@ -44,11 +48,18 @@ def test_busy_servers_shoot_nobody(lab: Lab, roles: Roles) -> None:
     active, _ = roles
     fault_ns = time.monotonic_ns()
     for guest in roles:
-        busy = "timeout 30 sh -c 'while :; do :; done'"
-        guest.ssh.throw(f"for i in $(seq $((8 * $(nproc)))); do {busy} & done; wait")
+        guest.ssh.throw(BUSY.format(seconds=30))
     threading.Event().wait(LOADED_S)  # nothing is to happen: no event to wait for
     assert orders(lab, fault_ns) == []
     held_alone(lab, active, fault_ns)
+
+
+def test_busy_standby_takes_over_all_the_same(lab: Lab, roles: Roles) -> None:
+    """S1, S2: the active dies while eight processes want all of each processor of the standby."""
+    active, standby = roles
+    standby.ssh.throw(BUSY.format(seconds=BUSY_LIMIT_S))
+    fault_ns = active.crash()
+    taken_over(lab, active, standby, fault_ns, limit_s=BUSY_LIMIT_S)
 
 
 @pytest.mark.virtual("a disk that crawls when told to")
@@ -109,7 +120,7 @@ def test_hung_agent_of_the_active_costs_it_the_service(lab: Lab, roles: Roles) -
 def test_hung_agent_without_a_fence_is_reset_by_the_watchdog(
     lab: VirtualLab, roles: VirtualRoles
 ) -> None:
-    """S7: nobody can fence it, so the hardware watchdog resets the server whose agent hangs."""
+    """S7: nobody can fence it, so its hardware watchdog resets it; then one serves again."""
     active, _ = roles
     lab.bmcs[active.name].kill()
     lab.supplies[active.name].pdu.line.deaf = True
@@ -122,3 +133,8 @@ def test_hung_agent_without_a_fence_is_reset_by_the_watchdog(
             after_ns=since_ns,
             what=event,
         )
+    lab.bmcs[active.name].start()
+    lab.supplies[active.name].pdu.line.deaf = False
+    active.wait_up(since_ns)
+    holder, _ = ready(lab, limit_s=RETURN_LIMIT_S)
+    held_alone(lab, holder, time.monotonic_ns())
