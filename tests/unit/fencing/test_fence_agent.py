@@ -331,11 +331,12 @@ def test_repaired(agent: BenchAgent, device: AgentDevice) -> None:
 def test_slow_agent(agent: BenchAgent) -> None:
     """An agent that overruns its limit is an error; what it sent, nobody knows."""
     agent.fault = f"hang {HANG_S}"
-    device = AgentDevice(settings(agent, {"answer": 0.3}))
+    # What comes before the order has to be done within it, on a busy machine too.
+    device = AgentDevice(settings(agent, {"answer": 3.0}))
     with pytest.raises(FenceError) as overrun:
         device.off()
     assert not isinstance(overrun.value, NotSentError)
-    assert "did not end within 0.3 s" in str(overrun.value)
+    assert "did not end within 3 s" in str(overrun.value)
 
 
 @pytest.mark.parametrize(
