@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hil.processes import runs
+
 START_LIMIT_S = 20.0
 """It takes milliseconds; the rest is for a busy machine."""
 _POLL_S = 0.01
@@ -52,11 +54,8 @@ class OwnedMachine:
     @property
     def running(self) -> bool:
         """Whether its power is on, whatever the BMC says."""
-        try:
-            status = Path(f"/proc/{self.boots[-1]}/stat").read_text()
-        except (IndexError, FileNotFoundError, ProcessLookupError):
-            return False
-        return status.rpartition(") ")[2][0] != "Z"
+        boots = self.boots
+        return bool(boots) and runs(boots[-1])
 
     def started(self) -> None:
         """Return when it runs: the BMC tells nobody.

@@ -152,6 +152,14 @@ def stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and more of it than its name (a zombie)."""
+    try:
+        return stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Kill a process of ours and reap it; that it has ended already is no error."""
     process.kill()

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from haagent import hooks as hooks_module
 from haagent.hooks import Happening, Hook, Hooks, Occasion, variables
+from hil.processes import runs
 
 DEADLINE_S = 20.0
 EVERY = {
@@ -43,12 +44,6 @@ async def until(true: Callable[[], bool], what: str) -> None:
 def lines(path: Path) -> list[str]:
     """What the commands wrote."""
     return path.read_text().splitlines() if path.exists() else []
-
-
-def lives(pid: int) -> bool:
-    """Whether the process runs, and is no zombie."""
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_in_order_one_after_another(tmp_path: Path) -> None:
@@ -143,11 +138,11 @@ def test_a_hook_that_hangs_for_ever_delays_nothing(tmp_path: Path) -> None:
         beats = 0
         hooks.tell(Happening(Occasion.ACTIVE))  # As a takeover does; it goes on at once.
         while not lines(said):
-            assert lives(hung[0]) or beats, "it was to be still there when we went on"
+            assert runs(hung[0]) or beats, "it was to be still there when we went on"
             await asyncio.sleep(0.01)
             beats += 1
         assert beats > 20
-        assert not any(lives(pid) for pid in hung)
+        assert not any(runs(pid) for pid in hung)
         await until(lambda: any(e["event"] == "hook.ran" for e in logged), "the other hook's end")
         await hooks.close()
 
@@ -234,7 +229,7 @@ def test_close_ends_what_runs(tmp_path: Path) -> None:
         hung = [int(pid) for pid in lines(pids)[0].split()]
         await hooks.close()
         await hooks.close()
-        assert not any(lives(pid) for pid in hung)
+        assert not any(runs(pid) for pid in hung)
         hooks.tell(Happening(Occasion.ALARM))
         await asyncio.sleep(0.2)
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -96,15 +96,6 @@ def sessions(bmc: IpmiSim) -> int:
         asking.close()
 
 
-def running(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(") ")[2][0] != "Z"
-
-
 async def gone(pid: int) -> None:
     """Return when a process has ended."""
     try:

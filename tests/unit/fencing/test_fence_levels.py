@@ -14,11 +14,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from fence_bench import PASSWORD, device, fencing, gone, running, sessions, simulator
+from fence_bench import PASSWORD, device, fencing, gone, sessions, simulator
 
 from fencing import DeviceSettings, FenceOutcome, Power, Secret
 from fencing.level import FenceReport
 from hil.bmc import IpmiSim
+from hil.processes import runs
 
 WRONG = Secret(b"not-the-word")
 OTHER = UUID("00000000-89ab-cdef-a123-456789abcdef")
@@ -361,7 +362,7 @@ def test_close_logs_out(bmc: IpmiSim) -> None:
 
     pid, took_s = asyncio.run(scenario())
     assert took_s < 5.0
-    assert not running(pid)
+    assert not runs(pid)
     assert sessions(bmc) == 0
 
 

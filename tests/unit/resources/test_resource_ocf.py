@@ -23,6 +23,7 @@ from haagent.resources.ocf import OcfResource
 from haagent.resources.ocf_codes import UnfitError
 from haagent.resources.ocf_settings import OcfSettings
 from haagent.resources.process import TimedOutError
+from hil.processes import runs
 
 STOPPED = Reading(Condition.STOPPED)
 STANDBY = Reading(Condition.STANDBY)
@@ -33,15 +34,6 @@ ACTIVE = Reading(Condition.ACTIVE)
 def fake(tmp_path: Path) -> FakeAgent:
     """An agent whose service is stopped."""
     return FakeAgent(tmp_path)
-
-
-def is_gone(pid: int) -> bool:
-    """Nothing runs under that number, zombies apart."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
 
 
 def test_it_is_a_resource(fake: FakeAgent) -> None:
@@ -266,7 +258,7 @@ def test_hanging_stop(fake: FakeAgent) -> None:
         assert isinstance(await refused(resource.stop()), TimedOutError)
         pids = [int(pid) for pid in (fake.state / "pids").read_text().split()]
         assert len(pids) == 2
-        assert all(is_gone(pid) for pid in pids)
+        assert not any(runs(pid) for pid in pids)
         assert fake.role
 
     asyncio.run(main())
@@ -292,7 +284,7 @@ def test_cancelled_start(fake: FakeAgent) -> None:
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        assert is_gone(int((fake.state / "pids").read_text()))
+        assert not runs(int((fake.state / "pids").read_text()))
         await resource.stop()
         assert not fake.role
         assert "stop 0 0" in fake.calls()

@@ -29,6 +29,7 @@ from haagent.resources.process import (
     StuckError,
     TimedOutError,
 )
+from hil.processes import runs
 
 LIMIT_S = 20.0
 """For what ends by itself; only a fault reaches it."""
@@ -60,15 +61,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not condition():  # noqa: ASYNC110 - it is another process that changes it
             await asyncio.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; a zombie that its parent left to init does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def marked(path: Path) -> list[str]:
@@ -302,7 +294,7 @@ def test_a_limit_ends_the_whole_group(tmp_path: Path, own_end: bool) -> None:  #
         asyncio.run(Programs("db").run(shell(script), SHORT_S))
     assert "asked" in said(logs)
     assert len(pids()) == 2
-    assert not any(alive(pid) for pid in pids())
+    assert not any(runs(pid) for pid in pids())
 
 
 def test_one_that_obeys_is_not_killed(tmp_path: Path) -> None:
@@ -398,7 +390,7 @@ def test_a_started_service_lives_on(tmp_path: Path, away: str) -> None:
             # What else is run, and ended, for the resource does not touch it.
             with pytest.raises(TimedOutError):
                 await programs.run(shell("sleep 100"), SHORT_S)
-            assert alive(pid)
+            assert runs(pid)
             with fifo.open("w") as file:
                 file.write("clients\n")
             await until(lambda: "serving clients" in said(logs))
@@ -451,7 +443,7 @@ def test_a_survivor_of_kill_is_not_forgotten(tmp_path: Path) -> None:
                 await programs.run(shell("exit 0"), LIMIT_S)
             assert (await Programs("other").run(shell("exit 0"), LIMIT_S)).status == 0
             await asyncio.to_thread(disk.revive)
-            await until(lambda: not alive(int(stuck["left"].split()[0])))
+            await until(lambda: not runs(int(stuck["left"].split()[0])))
             assert (await programs.run(shell("exit 0"), LIMIT_S)).status == 0
 
         with structlog.testing.capture_logs() as logs:
