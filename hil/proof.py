@@ -27,18 +27,36 @@ def taken_over(
     Raises:
         AssertionError: One of these did not hold, or there was no takeover.
     """
-    served = lab.client.wait_served(limit_s, after_ns=fault_ns, by=gains.name)
-    seen = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
-    first_ns = min(int(seen["at_ns"]), int(served["at_ns"]))
+    first_ns = first_seen(lab, gains, fault_ns, limit_s)
     was_off = power_entry(lab, lost, fault_ns, what="power", state="off")
     read_off = power_entry(lab, lost, fault_ns, what="read", state="off")
     assert was_off is not None, f"{lost.name} never lost its power"
     assert was_off["at_ns"] < first_ns, f"{gains.name} was seen before {lost.name} was off"
     assert read_off is not None, f"{lost.name} was never read as off"
     assert read_off["at_ns"] < first_ns, f"{gains.name} was seen before {lost.name} was read as off"
+    gained_alone(lab, gains, fault_ns, first_ns)
+    return first_ns
+
+
+def first_seen(lab: Pair[S], gains: S, fault_ns: int, limit_s: float) -> int:
+    """Wait until a machine serves and has the address; return when the first of both was seen (ns).
+
+    Raises:
+        NotSeenError: It does not come to that.
+    """
+    served = lab.client.wait_served(limit_s, after_ns=fault_ns, by=gains.name)
+    seen = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
+    return min(int(seen["at_ns"]), int(served["at_ns"]))
+
+
+def gained_alone(lab: Pair[S], gains: S, fault_ns: int, first_ns: int) -> None:
+    """Check that nobody else has the address since it was first seen there (S1), and S9.
+
+    Raises:
+        AssertionError: It was otherwise.
+    """
     held_alone(lab, gains, first_ns)
     assert not orders(lab, fault_ns, gains), f"{gains.name} was shot at as well"
-    return first_ns
 
 
 def held_alone(lab: Pair[S], holder: S, after_ns: int) -> None:

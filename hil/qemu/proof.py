@@ -58,10 +58,8 @@ def never_both(lab: Lab) -> None:
 def _turn(entry: Entry) -> bool | None:
     """Whether the service may run from this on; None if it says nothing of that."""
     match entry:
-        case {"what": "bell", "line": line} if line == STARTING:
-            return True
-        case {"what": "bell", "line": line} if line == STOPPED:
-            return False
+        case {"what": "bell", "line": line}:
+            return {STARTING: True, STOPPED: False}.get(line)
         case {"what": "power", "state": "off"} | {"what": "qemu", "event": "RESET"}:
             return False
         case _:
@@ -77,9 +75,7 @@ def taken_over_by_outlets(lab: Lab, lost: Machine, gains: Machine, fault_ns: int
     Raises:
         AssertionError: It was otherwise, or there was no takeover.
     """
-    served = lab.client.wait_served(TAKEOVER_LIMIT_S, after_ns=fault_ns, by=gains.name)
-    seen = lab.observer.wait_holder(gains.mac, TAKEOVER_LIMIT_S, after_ns=fault_ns)
-    first_ns = min(int(seen["at_ns"]), int(served["at_ns"]))
+    first_ns = proof.first_seen(lab, gains, fault_ns, TAKEOVER_LIMIT_S)
     with suppress(LabLacksError):
         told = [e for e in lab.outlet_commands(lost.name) if fault_ns < e["at_ns"] < first_ns]
         orders = [e["at_ns"] for e in told if "off" in e["command"].lower()]
@@ -89,8 +85,7 @@ def taken_over_by_outlets(lab: Lab, lost: Machine, gains: Machine, fault_ns: int
         done_ns = max(off["at_ns"], orders[0])
         readings = [e for e in told if e["at_ns"] > done_ns and e["at_ns"] not in orders]
         assert readings, f"the outlets of {lost.name} were not read as off before: {told}"
-    proof.held_alone(lab, gains, first_ns)
-    assert not watch.orders(lab, fault_ns, gains), f"{gains.name} was shot at as well"
+    proof.gained_alone(lab, gains, fault_ns, first_ns)
     return first_ns
 
 

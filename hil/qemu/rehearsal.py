@@ -96,10 +96,10 @@ def inventory(rack: Rack, interface: str, *, mains: bool) -> Path:
         lines += ["[server.bmc]", *_keys({**bmc, "password_file": _PASSWORD_FILE})]
         lines += [f"options = {{ port = {BMC_PORT} }}"]
         if mains:
-            path, user = str(lab.mains[name].pdu.path), MAKES[APC].user
-            pdu = {"driver": "pdu", "address": path, "user": user}
+            make, path = MAKES[APC], str(lab.mains[name].pdu.path)
+            pdu = {"driver": "pdu", "address": path, "user": make.user}
             lines += ["[server.mains]", *_keys({**pdu, "password_file": _PASSWORD_FILE})]
-            lines += [f'options = {{ dialect = "apc", outlets = {list(OUTLETS)} }}']
+            lines += [f'options = {{ dialect = "{make.dialect}", outlets = {list(OUTLETS)} }}']
         for wire in ("lan", "ring"):
             commands = {state: [str(rack.port), name, wire, state] for state in ("down", "up")}
             lines += [f"[server.ports.{wire}]", *_keys(commands)]

@@ -46,14 +46,15 @@ svg text { font: 11px system-ui, sans-serif } .key span { padding: 0 .6em; margi
 def write(stories: Sequence[Story], directory: Path = REPORT) -> Path:
     """Write both files and return the page."""
     directory.mkdir(parents=True, exist_ok=True)
-    told = {"conditions": conditions(), "stories": [asdict(story) for story in stories]}
+    known = _conditions()
+    told = {"conditions": known, "stories": [asdict(story) for story in stories]}
     (directory / "report.json").write_text(json.dumps(told, indent=1) + "\n")
     page = directory / "index.html"
-    page.write_text(_page(stories))
+    page.write_text(_page(stories, known))
     return page
 
 
-def conditions() -> dict[str, str]:
+def _conditions() -> dict[str, str]:
     """Of this run: what ran, where and when."""
     head = run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=False).stdout.strip()
     load = " ".join(f"{load:.1f}" for load in os.getloadavg())
@@ -65,11 +66,11 @@ def conditions() -> dict[str, str]:
     }
 
 
-def _page(stories: Sequence[Story]) -> str:
+def _page(stories: Sequence[Story], conditions: dict[str, str]) -> str:
     counts = Counter(story.verdict for story in stories)
     key = "".join(f'<span style="background:{c}">&nbsp;</span>{n} ' for n, c in COLOURS.items())
     verdict = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-    words = "; ".join(f"{name} {value}" for name, value in conditions().items())
+    words = "; ".join(f"{name} {value}" for name, value in conditions.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>haagent: the bench</title>"
         f"<style>{_STYLE}</style><h1>haagent: the bench</h1><p>{verdict}.</p>"

@@ -34,7 +34,7 @@ def play(seed: int) -> None:
         lab.power_on()
         ready(lab)
         try:
-            _meet(lab, seed)
+            meet(lab, seed)
         except AssertionError as error:
             story = Story(f"seed {seed}", "two mishaps", Verdict.FAILED, str(error))
             tell(story, lab)
@@ -42,7 +42,12 @@ def play(seed: int) -> None:
             raise
 
 
-def _meet(lab: VirtualLab, seed: int) -> None:
+def meet(lab: VirtualLab, seed: int) -> None:
+    """Have a ready pair meet two mishaps, and mend it; check what must hold.
+
+    Raises:
+        AssertionError: It did not hold.
+    """
     for blow in draw(seed):
         threading.Event().wait(blow.after_s)  # drawn: the moment is a part of the mishap
         _say(f"  {blow.node}: {blow.what}, {blow.after_s:.1f} s later")
