@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hil.agent import GROUP, Agent, role, takeover_possible
+from hil.record import NotSeenError
 
 if TYPE_CHECKING:
     from hil.machine import Machine
@@ -18,6 +19,8 @@ READY_LIMIT_S = 60.0
 """From power on to a pair that could take over: 2 s on an idle machine, 30 s on a crowded one."""
 TAKEOVER_LIMIT_S = 60.0
 """For what must come; the pair's own times are about a thirtieth of it."""
+ROUND_S = 5.0
+"""Who served may have handed over while it was asked: so often it is asked anew who serves."""
 
 
 def ready(lab: Pair[S], *, limit_s: float = READY_LIMIT_S) -> tuple[S, S]:
@@ -26,18 +29,25 @@ def ready(lab: Pair[S], *, limit_s: float = READY_LIMIT_S) -> tuple[S, S]:
     Raises:
         NotSeenError: It does not come to that.
     """
-    answer = lab.client.wait_served(limit_s, after_ns=time.monotonic_ns())
-    active = lab.machines[answer["node"]]
-    standby = lab.other(active)
-    for machine, wanted in ((active, "active"), (standby, "standby")):
-        Agent(machine).wait(
-            lambda s, wanted=wanted: (  # type: ignore[misc]
-                role(s, lab.group) == wanted and takeover_possible(s)
-            ),
-            limit_s,
-            f"{wanted}, takeover possible",
-        )
-    return active, standby
+    end_s = time.monotonic() + 2 * limit_s  # until somebody serves, and until both are ready
+    while True:
+        answer = lab.client.wait_served(limit_s, after_ns=time.monotonic_ns())
+        active = lab.machines[answer["node"]]
+        standby = lab.other(active)
+        try:
+            for machine, wanted in ((active, "active"), (standby, "standby")):
+                Agent(machine).wait(
+                    lambda s, wanted=wanted: (  # type: ignore[misc]
+                        role(s, lab.group) == wanted and takeover_possible(s)
+                    ),
+                    ROUND_S,
+                    f"{wanted}, takeover possible",
+                )
+        except NotSeenError:
+            if time.monotonic() > end_s:
+                raise
+        else:
+            return active, standby
 
 
 def forget_failures(machine: Machine) -> None:
