@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hil.pairs import Server
 
 ASK_EVERY_S = 0.05
-"""And never more than half of the time: on an emulated processor an answer costs a lot."""
+"""And never more than a fifth of the time: on an emulated processor an answer costs a lot."""
 ANSWER_LIMIT_S = 10.0
 GROUP = "web"
 
@@ -102,7 +102,7 @@ class Agent:
             if status is None:  # Whoever asks an agent that loads delays it.
                 pause_s = self._machine.knock_every_s
             else:
-                pause_s = max(ASK_EVERY_S, time.monotonic() - asked_s)
+                pause_s = max(ASK_EVERY_S, 4 * (time.monotonic() - asked_s))
             threading.Event().wait(pause_s)  # the agent offers nothing to wait for
 
 

@@ -260,10 +260,14 @@ def _become() -> tuple[str, ...]:
 
 @contextmanager
 def writing(
-    lab: Lab | VirtualLab, address: str = VIP, limit_s: float = LIMIT_S
+    lab: Lab | VirtualLab,
+    address: str = VIP,
+    limit_s: float = LIMIT_S,
+    *,
+    pause_s: float = 0.0,
 ) -> Iterator[Writer]:
     """Somebody who writes all the time, and whose first row was acknowledged."""
-    writer = Writer(lab, address)
+    writer = Writer(lab, address, pause_s=pause_s)
     try:
         writer.wait_acked(limit_s)
         yield writer
@@ -272,16 +276,16 @@ def writing(
 
 
 class Writer:
-    """Commits numbered rows through the address as fast as it can, and notes what was acknowledged.
+    """Commits numbered rows through the address, and notes what was acknowledged.
 
     Entries: `what` ("try", "acked" or "failed") and `number`.
     """
 
-    def __init__(self, lab: Lab | VirtualLab, address: str = VIP) -> None:
-        """Start it in the client's place in the network."""
+    def __init__(self, lab: Lab | VirtualLab, address: str = VIP, *, pause_s: float = 0.0) -> None:
+        """Start it in the client's place in the network; it rests for so long after each row."""
         name = f"writer-{time.monotonic_ns()}"
         self._process = ReportingProcess(
-            [*inside(lab.client_pid), *module("hil.database", address)],
+            [*inside(lab.client_pid), *module("hil.database", address, str(pause_s))],
             lab.directory / f"{name}.jsonl",
             lab.directory / f"{name}.log",
         )
@@ -337,8 +341,9 @@ def kept(writer: Writer, machine: Machine) -> None:
 
 
 def main() -> None:
-    """Arguments: the address."""
-    (address,) = sys.argv[1:]
+    """Arguments: the address and the pause after each row, seconds."""
+    address, pause = sys.argv[1:]
+    pause_s = float(pause)
     options_text = "connect_timeout=2 keepalives_idle=1 keepalives_interval=1 keepalives_count=2"
     place = f"host={address} dbname=postgres user=postgres tcp_user_timeout=1000 {options_text}"
     number = time.time_ns() // 1000 * 1000
@@ -348,6 +353,7 @@ def main() -> None:
                 while True:
                     number += 1
                     _commit(connection, number)
+                    time.sleep(pause_s)
         except psycopg.Error as error:
             _report("failed", number, why=" ".join(str(error).split())[:200])
             time.sleep(0.02)  # nobody has the address at the moment: nothing to wait for

@@ -24,6 +24,8 @@ PACKAGES = ("postgresql-15",)
 ADDRESS = "192.0.2.30"
 SETUP_LIMIT_S = 600.0
 """initdb takes half a minute under emulation."""
+PAUSE_S = 0.05
+"""Between two rows: an emulated primary has a rewind to serve as well."""
 PASSFILE = "/etc/haagent/replication.pass"
 SETTINGS = Settings(
     timing={"stop_budget": "70s"},
@@ -98,7 +100,7 @@ def test_committed_rows_survive_a_crash_of_the_active(database: VirtualLab) -> N
     lab = database
     active, standby = ready(lab)
     in_sync(lab, active, RETURN_LIMIT_S)
-    with writing(lab, ADDRESS, RETURN_LIMIT_S) as writer:
+    with writing(lab, ADDRESS, RETURN_LIMIT_S, pause_s=PAUSE_S) as writer:
         fault_ns = active.crash()
         taken_ns = taken_over(lab, active, standby, fault_ns)
         writer.wait_acked(RETURN_LIMIT_S, after_ns=taken_ns)
@@ -114,7 +116,7 @@ def test_row_that_is_lost_is_seen(database: VirtualLab) -> None:
     """Where one acknowledged row of many is missing, or one is there of which nobody knows."""
     lab = database
     active, _ = ready(lab)
-    with writing(lab, ADDRESS, RETURN_LIMIT_S) as writer:
+    with writing(lab, ADDRESS, RETURN_LIMIT_S, pause_s=PAUSE_S) as writer:
         writer.wait_acked(RETURN_LIMIT_S, after_ns=time.monotonic_ns())
     nothing_lost(writer, active)
     lost = max(writer.acked())
