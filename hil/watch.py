@@ -35,19 +35,21 @@ def ready(lab: Pair[S], *, limit_s: float = READY_LIMIT_S) -> tuple[S, S]:
         active = lab.machines[answer["node"]]
         standby = lab.other(active)
         try:
-            for machine, wanted in ((active, "active"), (standby, "standby")):
-                Agent(machine).wait(
-                    lambda s, wanted=wanted: (  # type: ignore[misc]
-                        role(s, lab.group) == wanted and takeover_possible(s)
-                    ),
-                    ROUND_S,
-                    f"{wanted}, takeover possible",
-                )
+            _wait_ready(active, "active", lab.group)
+            _wait_ready(standby, "standby", lab.group)
         except NotSeenError:
             if time.monotonic() > end_s:
                 raise
         else:
             return active, standby
+
+
+def _wait_ready(machine: Server, wanted: str, group: str) -> None:
+    Agent(machine).wait(
+        lambda s: role(s, group) == wanted and takeover_possible(s),
+        ROUND_S,
+        f"{wanted}, takeover possible",
+    )
 
 
 def forget_failures(machine: Machine) -> None:
