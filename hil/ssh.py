@@ -19,6 +19,8 @@ from hil.record import NotSeenError
 CONNECT_LIMIT_S = 60.0
 """An emulated server that is busy takes seconds for a key exchange."""
 COMMAND_LIMIT_S = 60.0
+PUT_LIMIT_S = 300.0
+"""The package has 36 MB; an emulated server beside busy ones takes in half a megabyte a second."""
 _CONNECTED = "connected"
 STRANGER = (
     *("-F", "none", "-o", "StrictHostKeyChecking=no"),
@@ -134,6 +136,7 @@ class Ssh:
 
         Raises:
             subprocess.CalledProcessError: The server refused.
+            subprocess.TimeoutExpired: It took longer than `PUT_LIMIT_S`.
         """
         self.connected()
         packed = io.BytesIO()
@@ -146,7 +149,7 @@ class Ssh:
             input=packed.getvalue(),
             check=True,
             capture_output=True,
-            timeout=COMMAND_LIMIT_S,
+            timeout=PUT_LIMIT_S,
         )
 
     def command_line(self) -> str:
