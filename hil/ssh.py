@@ -22,6 +22,7 @@ COMMAND_LIMIT_S = 60.0
 PUT_LIMIT_S = 300.0
 """The package has 36 MB; an emulated server beside busy ones takes in half a megabyte a second."""
 _CONNECTED = "connected"
+_WRITE = "install -D -m {1} /dev/stdin {0} && sync {0} $(dirname {0})"
 STRANGER = (
     *("-F", "none", "-o", "StrictHostKeyChecking=no"),
     *("-o", "UserKnownHostsFile=/dev/null"),
@@ -120,12 +121,12 @@ class Ssh:
         return done
 
     def write(self, path: str, content: str, mode: str = "644") -> None:
-        """Write a file of the server, in folders that are made when missing.
+        """Write a file of the server, in folders that are made when missing; a crash leaves it.
 
         Raises:
             RuntimeError: The server refused.
         """
-        self.run("install", "-D", "-m", mode, "/dev/stdin", path, text=content)
+        self.run("sh", "-c", _WRITE.format(shlex.quote(path), mode), text=content)
 
     def put(self, sources: Mapping[str, Path], directory: str) -> None:
         """Copy files and folders into a directory of the server, made when missing.

@@ -245,7 +245,6 @@ class VirtualLab(Building):
         for guest in self.machines.values():
             for path, content in written.items():
                 guest.ssh.write(path, content, "600")
-            guest.run("sync")
         for guest in self.machines.values():
             # Both are loaded at once; whether they work, `ready` sees.
             guest.run("systemctl", "start", "--no-block", "haagent.service")
