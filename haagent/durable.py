@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -72,13 +73,34 @@ class DurableRecord:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            _sync(self._path.parent)
         except OSError as error:
             raise DurableError(f"{self._path}: {error.strerror}") from error
+
+
+def keep(directory: Path) -> None:
+    """Make durable what others have written into a directory; what lies deeper is not theirs.
+
+    A copied file is in memory alone for seconds, and after a crash it would be empty, or gone.
+
+    Raises:
+        DurableError: Something of it may not be durable.
+    """
+    try:
+        for path in filter(Path.is_file, directory.iterdir()):
+            with suppress(FileNotFoundError):  # an editor's, which is gone again
+                _sync(path)
+        _sync(directory)
+    except OSError as error:
+        raise DurableError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _record(body: dict[str, object]) -> Record:

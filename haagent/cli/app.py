@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,6 +89,13 @@ def run(
 
     from haagent import agent, confinement, log  # noqa: PLC0415 same: `status` starts fast
     from haagent.config import EXIT_CODE, load  # noqa: PLC0415 same
+    from haagent.durable import keep  # noqa: PLC0415 same
+
+    def read() -> Configuration:
+        """Of what an agent goes by from now on, the next one must find more than an empty file."""
+        new = load(config, node)
+        keep(config.parent)
+        return new
 
     configuration = load_or_exit(config, node)
     me = configuration.node_names[configuration.pair.me]
@@ -102,7 +108,7 @@ def run(
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:
-        code = agent.run(configuration, partial(load, config, node))
+        code = agent.run(configuration, read)
     except EdgeError as error:
         structlog.get_logger().error("agent.cannot_run", reason=str(error))
         code = 1

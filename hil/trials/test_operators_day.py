@@ -19,7 +19,7 @@ from hil.proof import undisturbed
 from hil.qemu.furniture import CONFIGURATION
 from hil.qemu.guest import Guest
 from hil.qemu.lab import VirtualLab
-from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over
+from hil.qemu.proof import TAKEOVER_LIMIT_S, ready, taken_over, wait_back
 from hil.trials.conftest import VirtualRoles
 from hil.trials.test_agent import GAP_MS_MAX, QUIET_S, agent_pid
 
@@ -34,6 +34,7 @@ JOURNALD = (
     "systemd-journald-dev-log.socket",
     "systemd-journald-audit.socket",
 )
+_COPIED = "sed 's/^max_fences = 100/max_fences = 99/' {0} >/run/new && install -m 600 /run/new {0}"
 _LIMIT_S = TAKEOVER_LIMIT_S
 
 
@@ -175,6 +176,19 @@ def test_failover_without_a_journal(lab: VirtualLab, roles: VirtualRoles) -> Non
     assert _lost_lines(standby) > 0
     (failover,) = [r for r in Agent(standby).history() if "confirmed_off" in r["marks_ns"]]
     assert failover["outcome"] == "completed"
+
+
+def test_configuration_just_taken_in_outlives_a_crash(lab: VirtualLab, roles: VirtualRoles) -> None:
+    """A file that was copied and reloaded, and is nowhere but in memory, is on the disk by then."""
+    active, standby = roles
+    for guest in (standby, active):  # which then dies at once
+        guest.run("sh", "-c", _COPIED.format(CONFIGURATION))
+        guest.run("systemctl", "reload", "haagent.service")
+    fault_ns = active.crash()
+    taken_over(lab, active, standby, fault_ns)
+    wait_back(lab, active, fault_ns)
+    assert "max_fences = 99\n" in active.run("cat", CONFIGURATION).stdout
+    assert "configuration_differs" not in alarms(_status(active))
 
 
 def _status(guest: Guest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from haagent.core.effects import GroupRecord, Record
 from haagent.core.orders import Orders
-from haagent.durable import DurableError, DurableRecord
+from haagent.durable import DurableError, DurableRecord, keep
 
 RECORD = Record(
     groups=(
@@ -78,7 +79,7 @@ FULL_DISK = """
 import sys
 from pathlib import Path
 from haagent.core.effects import Record
-from haagent.durable import DurableError, DurableRecord
+from haagent.durable import DurableError, DurableRecord, keep
 directory = Path(sys.argv[1])
 durable = DurableRecord(directory / "record.json", "boot")
 durable.store(Record(fences_ns=(1,)))
@@ -107,3 +108,19 @@ def test_full_disk_keeps_the_old_record(tmp_path: Path) -> None:
     first, second = done.stdout.splitlines()
     assert "No space left" in first
     assert second == "(1,)"
+
+
+def test_files_of_others_are_kept_whatever_lies_beside_them(tmp_path: Path) -> None:
+    """A pipe, a link to nowhere and a folder are no files: nobody waits for them."""
+    (tmp_path / "haagent.toml").write_text("x")
+    (tmp_path / "key.1").symlink_to("haagent.toml")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    keep(tmp_path)
+
+
+def test_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Never taken for kept."""
+    with pytest.raises(DurableError, match="nowhere: No such file"):
+        keep(tmp_path / "nowhere")
