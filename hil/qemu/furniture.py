@@ -30,7 +30,9 @@ _FILES = {
     + "".join(f"{ports(n)[0].addresses[0].partition('/')[0]} {n}\n" for n in NODES),
     # The BMC of this very machine, and the loss and delay that scenarios ask for.
     "etc/modules-load.d/bench.conf": "ipmi_si\nipmi_devintf\ni6300esb\nsch_netem\n",
-    "etc/ssh/sshd_config.d/bench.conf": "PermitRootLogin prohibit-password\nUsePAM no\n",
+    # Quiet, or each question to an agent that is not there would be a line on the console.
+    "etc/ssh/sshd_config.d/bench.conf": "PermitRootLogin prohibit-password\nUsePAM no\n"
+    "LogLevel QUIET\n",
     # What was logged last must be readable after the power is gone: so it goes to the console,
     # which the bench keeps.
     "etc/systemd/journald.conf.d/bench.conf": "[Journal]\nStorage=volatile\n"

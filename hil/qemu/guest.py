@@ -38,7 +38,7 @@ class Guest:
     """
 
     knock_every_s = 1.0
-    """With every question sshd, journal and console have work, on one emulated processor."""
+    """With every question sshd and the agent have work, on one emulated processor."""
 
     def __init__(self, server: Server, ssh: Ssh, record: Record, switches_pid: int) -> None:
         self.server = server
