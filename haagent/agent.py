@@ -381,7 +381,8 @@ def run(configuration: Configuration, read: Callable[[], Configuration]) -> int:
 
     Args:
         configuration: To begin with.
-        read: Reads it anew, for a reload; blocks. ConfigurationError: the file is refused.
+        read: Reads it anew, for a reload, and makes it durable; blocks. ConfigurationError: the
+            file is refused. EdgeError: it may not be durable.
 
     Returns:
         The process's exit status.

@@ -73,7 +73,7 @@ class DurableRecord:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-            _sync(self._path.parent)
+            sync(self._path.parent)
         except OSError as error:
             raise DurableError(f"{self._path}: {error.strerror}") from error
 
@@ -89,13 +89,18 @@ def keep(directory: Path) -> None:
     try:
         for path in filter(Path.is_file, directory.iterdir()):
             with suppress(FileNotFoundError):  # an editor's, which is gone again
-                _sync(path)
-        _sync(directory)
+                sync(path)
+        sync(directory)
     except OSError as error:
         raise DurableError(f"{error.filename or directory}: {error.strerror}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk.
+
+    Raises:
+        OSError: They may not be.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

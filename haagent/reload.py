@@ -53,7 +53,7 @@ class Reload:
     configuration: Configuration
     """What the agent goes by now."""
     read: Callable[[], Configuration]
-    """Reads the file; blocks. ConfigurationError: it is refused."""
+    """Reads the file; blocks. ConfigurationError: it is refused. EdgeError: it is not durable."""
     state: Callable[[], State]
     """Gives the newest one."""
     edges: Edges

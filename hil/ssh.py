@@ -22,7 +22,7 @@ COMMAND_LIMIT_S = 60.0
 PUT_LIMIT_S = 300.0
 """The package has 36 MB; an emulated server beside busy ones takes in half a megabyte a second."""
 _CONNECTED = "connected"
-_WRITE = "install -D -m {1} /dev/stdin {0} && sync {0} $(dirname {0})"
+_WRITE = 'install -D -m {1} /dev/stdin {0} && sync {0} "$(dirname {0})"'
 STRANGER = (
     *("-F", "none", "-o", "StrictHostKeyChecking=no"),
     *("-o", "UserKnownHostsFile=/dev/null"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from haagent.doctor import Line, Subject, bad, ok, unknown, warning
+from haagent.durable import sync
 
 TRIES = 5
 SLOW_S = 0.1
@@ -78,9 +79,5 @@ def _durable_write_s(folder: Path) -> float:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(kept)
-        directory = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync(Path(scratch))
         return time.monotonic() - began_s

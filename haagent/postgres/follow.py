@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from pwd import getpwnam
 
+from haagent.durable import sync
 from haagent.postgres.layout import PostgresSettings
 from haagent.postgres.position import Position, log_position
 from haagent.postgres.sql import Identity
@@ -130,7 +131,7 @@ def mark_unusable(settings: PostgresSettings, why: str) -> None:
 def unmark(settings: PostgresSettings) -> None:
     """The data is whole again."""
     settings.layout.marker.unlink(missing_ok=True)
-    _sync_folder(settings.layout.marker.parent)
+    sync(settings.layout.marker.parent)
 
 
 def unusable(settings: PostgresSettings) -> str:
@@ -200,12 +201,4 @@ def write_private(settings: PostgresSettings, file: Path, text: str) -> None:
     if whose is not None:
         os.chown(fresh, whose.user, whose.group)
     fresh.replace(file)
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file.parent)

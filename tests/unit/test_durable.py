@@ -79,7 +79,7 @@ FULL_DISK = """
 import sys
 from pathlib import Path
 from haagent.core.effects import Record
-from haagent.durable import DurableError, DurableRecord, keep
+from haagent.durable import DurableError, DurableRecord
 directory = Path(sys.argv[1])
 durable = DurableRecord(directory / "record.json", "boot")
 durable.store(Record(fences_ns=(1,)))
