@@ -56,6 +56,9 @@ class Failure:
     """The BMC asked to be asked again."""
 
 
+_BUSY = Failure(_NODE_BUSY, Trouble.REFUSED, busy=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Suite:
     algorithms: tuple[int, int, int]
@@ -88,11 +91,14 @@ class BoundedSession(pyghmi_session.Session):  # type: ignore[misc]  # pyghmi ha
     def __init__(self, suites: Sequence[int], **how: Any) -> None:
         self._suites = suites
         self._silences = 0
+        self._was_busy = False
         self.failure: Failure | None = None
         super().__init__(**how)
 
     def silence(self) -> Failure:
-        """Say what the BMC did not answer."""
+        """Say what the BMC did not answer, or that it went on asking to be asked again."""
+        if self._was_busy:
+            return _BUSY
         match self.sessioncontext:
             case None:
                 return Failure("no answer", Trouble.UNREACHABLE)
@@ -150,7 +156,8 @@ class BoundedSession(pyghmi_session.Session):  # type: ignore[misc]  # pyghmi ha
         """
         while True:
             answer = super().raw_command(*values, **how)
-            if answer is None or answer.get("code") != NODE_BUSY:
+            self._was_busy = answer is not None and answer.get("code") == NODE_BUSY
+            if not self._was_busy:
                 return answer
             time.sleep(BUSY_PAUSE_S)
 
@@ -167,7 +174,7 @@ class BoundedSession(pyghmi_session.Session):  # type: ignore[misc]  # pyghmi ha
         if text == threadless.NO_ANSWER:
             return self.silence()
         if text.startswith(_NODE_BUSY):
-            return Failure(text, Trouble.REFUSED, busy=True)
+            return _BUSY
         if self._refusal:
             return Failure(text, _TROUBLES.get(self._refusal, Trouble.REFUSED))
         if self.sessioncontext == "ESTABLISHED":  # Set Session Privilege is all that is asked.

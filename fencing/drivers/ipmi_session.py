@@ -188,7 +188,8 @@ class WarmSession:
             NotSentError: There is none, for the reason given.
         """
         end_s = time.monotonic() + self._login.logon_s
-        while (failure := self._try_log_on(end_s)) is not None:
+        failure: Failure | None = None
+        while (failure := self._try_log_on(end_s, failure)) is not None:
             threadless.forget()
             if not failure.busy or time.monotonic() + BUSY_PAUSE_S >= end_s:
                 raise NotSentError(f"login: {failure.text}", failure.trouble)
@@ -196,7 +197,8 @@ class WarmSession:
         pyghmi_session.Session.keepalive_sessions.clear()  # Being read is what keeps it alive.
         self._answered_s = time.monotonic()
 
-    def _try_log_on(self, end_s: float) -> Failure | None:
+    def _try_log_on(self, end_s: float, before: Failure | None) -> Failure | None:
+        """Try once; a try that the limit cut short failed for the reason of the one `before`."""
         threadless.forget()
         threadless.limit(end_s - time.monotonic())
         results = list[dict[str, Any]]()
@@ -227,5 +229,5 @@ class WarmSession:
         if self._session is not None:
             return None
         if session is None:
-            return Failure(threadless.NO_ANSWER, Trouble.UNREACHABLE)
-        return session.failure or session.silence()
+            return before or Failure(threadless.NO_ANSWER, Trouble.UNREACHABLE)
+        return session.failure or before or session.silence()

@@ -149,6 +149,10 @@ def _forever_busy(bmc: RmcpBmc) -> None:
     bmc.link.busy = 1_000_000
 
 
+def _forever_busy_in_session(bmc: RmcpBmc) -> None:
+    bmc.link.refused[SET_PRIVILEGE] = 0xC0
+
+
 LOGON_S = 6.0
 REFUSALS = [
     Refusal("silent", _silent, Trouble.UNREACHABLE, "no answer", limit_s=LOGON_S),
@@ -178,6 +182,9 @@ REFUSALS = [
     Refusal("a User, told at login", _user_at_login, Trouble.PRIVILEGE, "privilege level"),
     Refusal("a User, told later", _user_at_raise, Trouble.PRIVILEGE, "not allowed requested"),
     Refusal("busy", _forever_busy, Trouble.REFUSED, "[Bb]usy", limit_s=LOGON_S),
+    Refusal(
+        "busy in session", _forever_busy_in_session, Trouble.REFUSED, "[Bb]usy", limit_s=LOGON_S
+    ),
 ]
 KEPT = {"wrong Kg", "Kg missing"}
 """The BMC has opened these, and nobody without the key can close them."""
@@ -246,6 +253,18 @@ def test_busy_at_login() -> None:
         assert bmc.table.opened == 1
         device.close()
         assert bmc.sessions == 0
+
+
+def test_busy_then_cut_short() -> None:
+    """The limit ends the try after a busy one: what the BMC said last is told, not silence."""
+    with RmcpBmc() as bmc:
+        bmc.link.busy = 1
+        bmc.login.lost.extend([OPEN_ANSWER] * 100)
+        device = driver(bmc, logon=2.0)  # pyghmi asks three times, which takes it 4.5 s or more.
+        with pytest.raises(NotSentError, match=r"[Bb]usy") as caught:
+            device.status()
+        assert caught.value.trouble is Trouble.REFUSED
+        assert bmc.table.opened
 
 
 @pytest.mark.parametrize("kind", [OPEN_ANSWER, RAKP2, RAKP4])
