@@ -44,7 +44,7 @@ from haagent.links.linkset import LinkSet
 from haagent.netlink import Interface, Netlink
 from haagent.notify import EXIT_REPLACED, Notifier
 from haagent.onlookers import Onlookers
-from haagent.reload import Reload
+from haagent.reload import Reload, Source
 from haagent.report import Report
 from haagent.requests import Requests
 from haagent.watchdog import Watchdog
@@ -62,7 +62,7 @@ log = structlog.get_logger()
 class Agent:
     """One node's agent: owns the state, and hands each effect to the edge that it is for."""
 
-    def __init__(self, configuration: Configuration, read: Callable[[], Configuration]) -> None:
+    def __init__(self, configuration: Configuration, source: Source) -> None:
         identified = replace(
             configuration.pair, host_identity=host.system_uuid(), release=release.packed()
         )
@@ -109,7 +109,7 @@ class Agent:
         )
         self._reload = Reload(
             configuration,
-            read,
+            source,
             state=newest,
             edges=self._edges,
             hooks=self._onlookers.hooks,
@@ -376,13 +376,12 @@ class Agent:
             self._done.set_exception(broken)
 
 
-def run(configuration: Configuration, read: Callable[[], Configuration]) -> int:
+def run(configuration: Configuration, source: Source) -> int:
     """Run the agent of one node until it is told to end.
 
     Args:
         configuration: To begin with.
-        read: Reads it anew, for a reload, and makes it durable; blocks. ConfigurationError: the
-            file is refused. EdgeError: it may not be durable.
+        source: Of it, and of those that reloads take in.
 
     Returns:
         The process's exit status.
@@ -392,9 +391,10 @@ def run(configuration: Configuration, read: Callable[[], Configuration]) -> int:
     """
     host.leave_no_core()
     threading.stack_size(host.STACK_BYTES)
+    source.keep_aside()
     for directory in (configuration.state_dir, configuration.control_socket.parent):
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EdgeError(f"{directory}: {error.strerror}") from error
-    return asyncio.run(Agent(configuration, read).run())
+    return asyncio.run(Agent(configuration, source).run())

@@ -92,18 +92,21 @@ def keep(directory: Path) -> None:
                 sync(path)
         sync(directory)
     except OSError as error:
-        raise DurableError(f"{error.filename or directory}: {error.strerror}") from error
+        raise DurableError(f"{error.filename}: {error.strerror}") from error
 
 
 def sync(path: Path) -> None:
     """Have a file's content, or a folder's names, on the disk.
 
     Raises:
-        OSError: They may not be.
+        OSError: They may not be; it names the path.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(descriptor)
 

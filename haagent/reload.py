@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import structlog
 
 from haagent import confinement
 from haagent.bugs import die_of_bugs
-from haagent.config import Configuration, ConfigurationError
+from haagent.config import Configuration, ConfigurationError, load
 from haagent.config.difference import difference
 from haagent.core.state import State
+from haagent.durable import DurableError, keep
 from haagent.edges import Edges
 from haagent.errors import EdgeError
 from haagent.evidence import Probes
@@ -43,6 +46,34 @@ class RefusedError(Exception):
         """The file itself is at fault: no agent would start with it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a node's configuration comes from."""
+
+    path: Path
+    node: str | None
+    """As the node of this name; None: the host name decides."""
+
+    def read(self) -> Configuration:
+        """What it says now; blocks. ConfigurationError: it is refused."""
+        return load(self.path, self.node)
+
+    def keep(self) -> None:
+        """Make it durable, and the files beside it; blocks. DurableError: it may not be."""
+        keep(self.path.parent)
+
+    def keep_aside(self) -> None:
+        """The same where nobody can wait for a disk: in a thread, and what fails is logged."""
+
+        def work() -> None:
+            try:
+                self.keep()
+            except DurableError as error:
+                log.warning("config.not_durable", reason=str(error))
+
+        Thread(target=work, name="keep", daemon=True).start()
+
+
 @dataclass(slots=True)
 class Reload:
     """Reads the file again when it is asked to.
@@ -52,8 +83,7 @@ class Reload:
 
     configuration: Configuration
     """What the agent goes by now."""
-    read: Callable[[], Configuration]
-    """Reads the file; blocks. ConfigurationError: it is refused. EdgeError: it is not durable."""
+    source: Source
     state: Callable[[], State]
     """Gives the newest one."""
     edges: Edges
@@ -96,7 +126,7 @@ class Reload:
                 self.ended()
 
     async def _reload(self, *, dry_run: bool) -> Mapping[str, object]:
-        new, probes = await self._prepared()
+        new, probes = await self._prepared(dry_run=dry_run)
         found = difference(self.configuration, new)
         if found.restart:
             raise RefusedError(f"needs a restart: {', '.join(found.restart)}; nothing was changed")
@@ -132,12 +162,16 @@ class Reload:
                 log.warning("config.confined", programs=hampered)
         return _reply(said, ok=True, changed=found.live, agrees=agrees)
 
-    async def _prepared(self) -> tuple[Configuration, Probes]:
+    async def _prepared(self, *, dry_run: bool) -> tuple[Configuration, Probes]:
         """What the file says, with everything that is read from the disk for it."""
 
         def prepare() -> tuple[Configuration, Probes]:
-            new = self.read()
-            return new, Probes.of(new.groups)
+            new = self.source.read()
+            probes = Probes.of(new.groups)
+            if not dry_run:
+                # Of what an agent goes by, the next one must find more than an empty file.
+                self.source.keep()
+            return new, probes
 
         # A thread of its own: the one for the record must never wait for a file of somebody else's.
         executor = ThreadPoolExecutor(1, "reload")
@@ -146,7 +180,8 @@ class Reload:
         except ConfigurationError as error:
             raise RefusedError(*error.errors, is_bad=True) from error
         except EdgeError as error:
-            raise RefusedError(str(error), is_bad=True) from error
+            is_bad = not isinstance(error, DurableError)
+            raise RefusedError(str(error), is_bad=is_bad) from error
         finally:
             executor.shutdown(wait=False)
 

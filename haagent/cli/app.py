@@ -88,14 +88,8 @@ def run(
     import structlog  # noqa: PLC0415 only the agent needs it
 
     from haagent import agent, confinement, log  # noqa: PLC0415 same: `status` starts fast
-    from haagent.config import EXIT_CODE, load  # noqa: PLC0415 same
-    from haagent.durable import keep  # noqa: PLC0415 same
-
-    def read() -> Configuration:
-        """Of what an agent goes by from now on, the next one must find more than an empty file."""
-        new = load(config, node)
-        keep(config.parent)
-        return new
+    from haagent.config import EXIT_CODE  # noqa: PLC0415 same
+    from haagent.reload import Source  # noqa: PLC0415 same
 
     configuration = load_or_exit(config, node)
     me = configuration.node_names[configuration.pair.me]
@@ -108,7 +102,7 @@ def run(
     for warning in configuration.warnings:
         structlog.get_logger().warning("config.warning", finding=warning)
     try:
-        code = agent.run(configuration, read)
+        code = agent.run(configuration, Source(config, node))
     except EdgeError as error:
         structlog.get_logger().error("agent.cannot_run", reason=str(error))
         code = 1

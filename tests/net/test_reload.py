@@ -61,6 +61,13 @@ def reload(machine: Machine) -> str:
     return done.stdout
 
 
+def dry_run(machine: Machine) -> str:
+    """What it would change."""
+    done = Agent(machine).call("reload", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_reload_is_in_force_on_both_without_a_gap(
     lab: Lab, roles: Roles, edited: Callable[..., None]
 ) -> None:
@@ -138,8 +145,7 @@ def test_what_needs_a_restart_is_named(lab: Lab, roles: Roles, edited: Callable[
             assert done.returncode == 1, done.stdout
             assert "needs a restart: cluster; nothing was changed" in done.stderr
         edited(('cluster = "other"', 'cluster = "bench"'))
-        done = Agent(active).call("reload", "--dry-run")
-        assert done.stdout.startswith("would change: timing.dead_after")
+        assert dry_run(active).startswith("would change: timing.dead_after")
         status = Agent(active).status()
         assert status is not None
         assert "configuration_differs" not in alarms(status)
@@ -187,6 +193,32 @@ def test_hangup_reloads_too(lab: Lab, roles: Roles, edited: Callable[..., None])
     status = Agent(active).status()
     assert status is not None
     assert role(status) == "active"
+
+
+def test_what_cannot_be_made_durable_is_not_taken_in(
+    lab: Lab, roles: Roles, edited: Callable[..., None]
+) -> None:
+    """Refused, but no bad file: exit 1. An agent that starts with it runs, and says so."""
+    active, standby = roles
+    odd = lab.configuration.parent / "odd"
+    odd.symlink_to("/proc/version")  # which no fsync(2) takes
+    edited(("[timing]", '[timing]\ndead_after = "4s"'))
+    try:
+        with nothing_moves(lab, active):
+            assert "would change: timing.dead_after" in dry_run(active)
+            done = Agent(active).call("reload")
+            assert done.returncode == 1, done.stdout
+            assert "odd: Invalid argument" in done.stderr
+            standby.signal_agent(signal.SIGTERM)
+            standby.start_agent()
+            Agent(active).wait(
+                lambda s: "configuration_differs" in alarms(s), READY_LIMIT_S, "the next agent"
+            )
+        assert [e for e in standby.agent_events() if e.get("event") == "config.not_durable"]
+    finally:
+        odd.unlink()
+    assert "changed: timing.dead_after" in reload(active)
+    ready(lab)
 
 
 def agents(machine: Machine) -> list[int]:
