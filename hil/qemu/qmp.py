@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QEMU's own door: orders to a virtual machine as such, and what happens to it.
-
-QEMU connects to us, so that nobody has to look again and again whether it is there yet.
-"""
+"""QEMU's own line: orders to a virtual machine as such, and what happens to it."""
 
 from __future__ import annotations
 
@@ -11,14 +8,12 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-CONNECT_LIMIT_S = 20.0
-"""QEMU connects within 0.1 s on an idle machine."""
+from hil.qemu.door import Door
+
 ANSWER_LIMIT_S = 30.0
-_BACKLOG = 1
 
 
 class QmpError(RuntimeError):
@@ -26,20 +21,15 @@ class QmpError(RuntimeError):
 
 
 class Qmp:
-    """One door, for one life of a QEMU process."""
+    """The line of one life of a QEMU process."""
 
     def __init__(self, path: Path, on_event: Callable[[str, dict[str, Any]], None]) -> None:
         """Wait at a path of the file system; events are told from a thread of its own."""
         self._on_event = on_event
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._one_order = threading.Lock()
-        path.unlink(missing_ok=True)
-        self._door = socket.socket(socket.AF_UNIX)
-        self._door.bind(str(path))
-        self._door.listen(_BACKLOG)
-        self._door.settimeout(CONNECT_LIMIT_S)
         self._line: socket.socket | None = None
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._door = Door(path, self._read)
 
     def accept(self) -> None:
         """Return when QEMU has connected and takes orders.
@@ -48,10 +38,9 @@ class Qmp:
             QmpError: It did not come.
         """
         try:
-            self._line, _ = self._door.accept()
+            self._line = self._door.accept()
         except OSError as error:
             raise QmpError("QEMU did not connect") from error
-        self._reader.start()
         self.order("qmp_capabilities")
 
     def order(self, what: str, **arguments: Any) -> Any:
@@ -78,26 +67,18 @@ class Qmp:
 
     def close(self) -> None:
         """Shut the door; whoever waits for an answer is told that QEMU is gone."""
-        with suppress(OSError):  # an accept that waits notices only this
-            self._door.shutdown(socket.SHUT_RDWR)
         self._door.close()
-        if self._line is not None:
-            with suppress(OSError):  # QEMU was quicker
-                self._line.shutdown(socket.SHUT_RDWR)  # a reader that waits notices only this
-            self._reader.join()
-            self._line.close()
 
-    def _read(self) -> None:
-        assert self._line is not None
-        with self._line.makefile("rb") as lines:
+    def _read(self, line: socket.socket) -> None:
+        with line.makefile("rb") as lines:
             while True:
                 try:
-                    line = lines.readline()
+                    said = lines.readline()
                 except OSError:
-                    line = b""  # QEMU was killed
-                if not line:
+                    said = b""  # QEMU was killed
+                if not said:
                     break
-                message = json.loads(line)
+                message = json.loads(said)
                 if "event" in message:
                     self._on_event(message["event"], message.get("data", {}))
                 elif "QMP" not in message:
