@@ -133,14 +133,22 @@ class VipProber:
     async def _listen(
         self, vips: Sequence[Vip], window_s: float, own: frozenset[bytes], take: _Take
     ) -> set[Vip]:
-        """Send and receive for one window; returns the VIPs that no probe left for."""
+        """Send and receive for one window; returns the VIPs that no probe left for.
+
+        The window is counted from the first probe, or from a later VIP's first one: a process that
+        got no processor meanwhile has asked nothing yet.
+        """
         loop = asyncio.get_running_loop()
         unsent, end_s = set(vips), loop.time() + window_s
         for one in self._sockets:
             loop.add_reader(one, _read, one, own, take)
         try:
-            while (left_s := end_s - loop.time()) > 0:
-                unsent -= {vip for vip in vips if self._send(vip)}
+            while True:
+                if sent := unsent & {vip for vip in vips if self._send(vip)}:
+                    unsent -= sent
+                    end_s = loop.time() + window_s
+                if (left_s := end_s - loop.time()) <= 0:
+                    break
                 await asyncio.sleep(min(REPEAT_S, left_s))
         finally:
             for one in self._sockets:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_interface
+from typing import Any
 
 import pytest
 
@@ -129,6 +131,25 @@ def test_an_unsent_probe_is_no_silence(lan: Lan) -> None:
             lan.a.ip("link set eth0 up")
             batch(lan.b, *HOLD)
             assert len(await prober.probe((VIP4,), WINDOW_S)) == 1
+
+    lan.a.run(main)
+
+
+def test_a_late_loop_asks_all_the_same(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that gets no processor for longer than the window is late, and not ignorant."""
+    batch(lan.b, *HOLD)
+
+    async def main() -> None:
+        async with probing(*BOTH) as prober:
+            loop = asyncio.get_running_loop()
+            add_reader = loop.add_reader
+
+            def add_late(*arguments: Any) -> None:
+                time.sleep(WINDOW_S)
+                add_reader(*arguments)
+
+            monkeypatch.setattr(loop, "add_reader", add_late)
+            assert {answer.vip for answer in await prober.probe(BOTH, WINDOW_S)} == set(BOTH)
 
     lan.a.run(main)
 
