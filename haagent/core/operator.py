@@ -127,32 +127,35 @@ def _phase_refusal(group: Group) -> str:
 
 
 def settle_switchovers(turn: Turn) -> None:
-    """Answer an operator when the last of his groups has arrived, or one takes too long."""
-    if not turn.state.switchovers:
-        return
-    under_way = [item for item in turn.state.switchovers if not _arrived(turn.state, item)]
-    late = {item.request for item in under_way if turn.now_ns >= item.until_ns}
-    left = tuple(item for item in under_way if item.request not in late)
-    if left == turn.state.switchovers:
-        return
-    for request in sorted({item.request for item in turn.state.switchovers}):
-        items = [item for item in turn.state.switchovers if item.request == request]
+    """Answer an operator when the last of his groups has arrived, or one is late or back."""
+    waiting = turn.state.switchovers
+    for request in sorted({item.request for item in waiting}):
+        items = [item for item in waiting if item.request == request]
+        under_way = [item for item in items if not _arrived(turn.state, item)]
+        is_back = any(_is_back(turn.state, item) for item in under_way)
+        if under_way and not is_back and turn.now_ns < items[0].until_ns:
+            continue
+        if is_back:
+            became = "back here, not taken by the peer; see haagent status"
+        elif under_way:
+            became = "still on the way; see haagent status"
+        else:
+            became = "active here" if items[0].to_me else "active on the peer"
         names = ", ".join(turn.group(item.group).settings.name for item in items)
-        if request in late:
-            message = f"{names}: still on the way; see haagent status"
-            turn.emit(Reply(request, ok=False, message=message))
-        elif not any(item.request == request for item in left):
-            where = "here" if items[0].to_me else "on the peer"
-            turn.emit(Reply(request, ok=True, message=f"{names}: active {where}"))
-    done = {item.request for item in turn.state.switchovers} - {item.request for item in left}
-    kept = tuple(item for item in turn.state.switchovers if item.request not in done)
-    turn.set(switchovers=kept)
+        turn.emit(Reply(request, ok=not under_way, message=f"{names}: {became}"))
+        left = tuple(item for item in turn.state.switchovers if item not in items)
+        turn.set(switchovers=left)
 
 
 def _arrived(state: State, item: Switchover) -> bool:
     if item.to_me:
         return isinstance(state.groups[item.group].phase, Active)
     return peer_role(state, item.group) is Role.ACTIVE
+
+
+def _is_back(state: State, item: Switchover) -> bool:
+    """The peer could not start it, and so it was taken home."""
+    return not item.to_me and isinstance(state.groups[item.group].phase, Active)
 
 
 def confirm_off_asked(turn: Turn, event: ConfirmOffAsked) -> None:

@@ -88,6 +88,23 @@ def test_switchover_away() -> None:
     assert bench.count(Fence) == 0
 
 
+def test_switchover_that_comes_back() -> None:
+    """A peer that cannot start it gives it back: the operator is told at once, not after 30 s."""
+    bench = active()
+    bench.ask_switchover(request=7)
+    bench.hear(asking(bench))
+    bench.stopped()
+    bench.hear(says(Role.TAKING_OVER, term=2))
+    bench.hear(says(Role.BLOCKED, term=2, promotable=False))
+    bench.hear(promise(bench))
+    bench.persisted()
+    bench.probed()
+    bench.started()
+    bench.in_group(Active)
+    assert not bench.reply(7).ok
+    assert bench.reply(7).message == "web: back here, not taken by the peer; see haagent status"
+
+
 def test_switchover_here() -> None:
     """A standby asks the active peer to let go, and takes over when it promised."""
     bench = standby()
