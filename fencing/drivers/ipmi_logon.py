@@ -56,9 +56,6 @@ class Failure:
     """The BMC asked to be asked again."""
 
 
-_BUSY = Failure(_NODE_BUSY, Trouble.REFUSED, busy=True)
-
-
 @dataclass(frozen=True, slots=True)
 class _Suite:
     algorithms: tuple[int, int, int]
@@ -98,7 +95,7 @@ class BoundedSession(pyghmi_session.Session):  # type: ignore[misc]  # pyghmi ha
     def silence(self) -> Failure:
         """Say what the BMC did not answer, or that it went on asking to be asked again."""
         if self._was_busy:
-            return _BUSY
+            return Failure(_NODE_BUSY, Trouble.REFUSED, busy=True)
         match self.sessioncontext:
             case None:
                 return Failure("no answer", Trouble.UNREACHABLE)
@@ -174,7 +171,7 @@ class BoundedSession(pyghmi_session.Session):  # type: ignore[misc]  # pyghmi ha
         if text == threadless.NO_ANSWER:
             return self.silence()
         if text.startswith(_NODE_BUSY):
-            return _BUSY
+            return Failure(text, Trouble.REFUSED, busy=True)
         if self._refusal:
             return Failure(text, _TROUBLES.get(self._refusal, Trouble.REFUSED))
         if self.sessioncontext == "ESTABLISHED":  # Set Session Privilege is all that is asked.

@@ -181,7 +181,7 @@ REFUSALS = [
     Refusal("short RAKP 2", _short_rakp2, Trouble.REFUSED, "pyghmi failed with"),
     Refusal("a User, told at login", _user_at_login, Trouble.PRIVILEGE, "privilege level"),
     Refusal("a User, told later", _user_at_raise, Trouble.PRIVILEGE, "not allowed requested"),
-    Refusal("busy", _forever_busy, Trouble.REFUSED, "[Bb]usy", limit_s=LOGON_S),
+    Refusal("busy", _forever_busy, Trouble.REFUSED, "[Bb]usy while trying", limit_s=LOGON_S),
     Refusal(
         "busy in session", _forever_busy_in_session, Trouble.REFUSED, "[Bb]usy", limit_s=LOGON_S
     ),
