@@ -171,11 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # Its client went away in mid request: nothing was asked.
+            self.close_connection = True
+            return
         request = Request(
             method=self.command,
             path=self.path,
             headers=self.headers,
-            body=self.rfile.read(length),
+            body=body,
             connection=self.client_address[1],
         )
         owner = self.server.owner
