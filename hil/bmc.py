@@ -8,10 +8,13 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 from uuid import UUID
+
+from hil.processes import end_group
 
 START_LIMIT_S = 20.0
 """ipmi_sim opens its port within 0.1 s on an idle machine; the rest is for a busy one."""
@@ -208,18 +211,17 @@ class IpmiSim:
         """Stop the BMC; sessions are lost. Being stopped already is no error."""
         if self._process is not None:
             self._process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+            self.kill()
 
     def kill(self) -> None:
-        """SIGKILL: the BMC falls silent, its port is closed."""
+        """SIGKILL: the BMC falls silent, its ports are closed."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self.machine is None:
+                end_group(self._process.pid)
             self._process = None
 
     def signal(self, number: int) -> None:

@@ -7,12 +7,9 @@ three lines of shell, which pass the order through a pipe to a thread of the lab
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import count
@@ -20,7 +17,6 @@ from pathlib import Path
 from typing import Protocol
 
 from hil.errands import Errands
-from hil.processes import with_words
 from hil.record import Record
 
 # A stale answer (the script before was killed) is passed over by the process id in it.
@@ -143,13 +139,6 @@ class PowerSwitch:
         if self._late.is_alive():  # too late to be called off
             self._late.join()
         self._errands.close()
-        # Whoever asked last waits for an answer, also when the BMC that ran it is gone.
-        everything = (
-            int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()
-        )
-        for pid in with_words(everything, str(self.script)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     def _serve(self) -> None:
         buffer = b""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ COMMAND_LIMIT_S = 120.0
 """No helper command of the lab takes a second; the rest is for a loaded machine."""
 RUNS_S, STANDS_S = 0.03, 0.17
 """Of slowed processes: less than makes a cluster elect another leader."""
+_POLL_S = 0.005
 LOG_SHOWN = 2000
 """Characters of a log that an error message shows."""
 
@@ -158,6 +160,22 @@ def runs(pid: int) -> bool:
         return stat(pid)[0] not in "ZX"
     except OSError:
         return False
+
+
+def end_group(group: int) -> None:
+    """Kill what is left of a process group, and return when nothing of it has a file or a port."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    while any(_is_in(group, int(path.name)) for path in Path("/proc").glob("[0-9]*")):
+        time.sleep(_POLL_S)
+
+
+def _is_in(group: int, pid: int) -> bool:
+    try:
+        state, _, its_group, *_ = stat(pid)
+    except OSError:
+        return False  # it has just ended
+    return state not in "ZX" and int(its_group) == group
 
 
 def end(process: subprocess.Popen[str]) -> None:
