@@ -220,7 +220,7 @@ class IpmiSim:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            if self.machine is None:
+            if self.machine is None:  # a script that it waited for has its ports too
                 end_group(self._process.pid)
             self._process = None
 

@@ -36,15 +36,14 @@ def test_bmc_that_died_at_an_answer_starts_again(
     script.write_text(SCRIPT)
     script.chmod(0o755)
     os.mkfifo(tmp_path / "asked")
-    asked = os.open(tmp_path / "asked", os.O_RDWR)
     bmc = IpmiSim(tmp_path / "bmc", free_port(), chassis_control=str(script), kcs_port=free_port())
-    with bmc:
+    # Open for both, so that the script never waits for us.
+    with bmc, (tmp_path / "asked").open("r+b", buffering=0) as asked:
         with subprocess.Popen(_question(bmc)) as client:
-            os.read(asked, 1)
+            asked.read(1)
             end(bmc)
             client.kill()
         (tmp_path / "quick").touch()
         bmc.start()
         said = subprocess.run(_question(bmc), capture_output=True, text=True, check=False)
         assert said.stdout == "Chassis Power is on\n", said.stderr
-    os.close(asked)
