@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_nothing_is_left(
         while what is SCENARIO and not both_servers(shell.pid):
             assert shell.poll() is None, "the scenario did not start"
             time.sleep(0.05)  # a process of another program: no event to wait for
-        ours = [(name, os.pidfd_open(pid)) for pid, name in descendants(shell.pid).items()]
+        ours = doors(shell.pid)
         directory = directory_of(shell.pid)
         shell.send_signal(number)
         shell.wait(LIMIT_S)
@@ -152,14 +153,36 @@ def test_nothing_is_left(
 
 
 def descendants(root: int) -> dict[int, str]:
-    """All processes below one, with their names."""
+    """All processes below one, with their names; any of them may have ended since."""
     found: dict[int, str] = {}
-    wanted = [root]
+    wanted = children(root)
     while wanted:
-        for task in Path(f"/proc/{wanted.pop()}/task").glob("*/children"):
-            for child in map(int, task.read_text().split()):
-                found[child] = Path(f"/proc/{child}/comm").read_text().strip()
-                wanted.append(child)
+        pid = wanted.pop()
+        with suppress(OSError):  # it has just ended
+            found[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
+            wanted += children(pid)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """What the threads of a process have started.
+
+    Raises:
+        OSError: It has just ended.
+    """
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # so has one of its threads
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def doors(root: int) -> list[tuple[str, int]]:
+    """All processes below one, each with its name and what says when it has ended."""
+    found: list[tuple[str, int]] = []
+    for pid, name in descendants(root).items():
+        with suppress(ProcessLookupError):  # it has just ended
+            found.append((name, os.pidfd_open(pid)))
     return found
 
 
