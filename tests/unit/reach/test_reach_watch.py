@@ -10,18 +10,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
+from itertools import pairwise
 
 import pytest
 from pyroute2.netlink import rtnl
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from vip.netns import Lan, Node, batch, until
+from vip.netns import Lan, Node, batch, run, until
 
 from haagent.netlink import Interface, Netlink
 from haagent.reach import Clients, ReachTimes, Reference, Verdict
 from haagent.reach.carrier import CarrierWatch, fault
 from haagent.reach.echo import EchoAsker
 from haagent.reach.icmp import checksum, echo_request
-from haagent.reach.watch import ReachWatch
+from haagent.reach.watch import QUESTIONS, ReachWatch
 
 TIMES = ReachTimes(reference_interval_s=0.05, carrier_hold_s=0.2)
 ALIVE4, ALIVE6 = Reference(ip_address("192.0.2.99")), Reference(ip_address("2001:db8::99"))
@@ -113,6 +114,44 @@ def test_references_lost_and_back(lan: Lan, alive: Reference) -> None:
             await bench.hears((0, True, ""))
             assert bench.doubts == [(0, True), (0, False)]
             await bench.hears_nothing()
+
+    lan.a.run(main)
+
+
+def test_a_network_that_loses_frames_is_within_reach(lan: Lan) -> None:
+    """Of four questions three get lost, again and again: no round is without an answer."""
+    rules = """
+        table ip lossy {
+            chain input {
+                type filter hook input priority 0
+                icmp type echo-request numgen inc mod 4 != 3 drop
+            }
+        }
+    """
+    lan.observer.inside(lambda: run("nft", "-f", "-", stdin=rules))
+
+    async def main() -> None:
+        async with watching(Clients((), (ALIVE4,))) as bench:
+            rounds = 3 * TIMES.failures
+            await until(lambda: bench.watch._number > rounds * QUESTIONS, f"{rounds} rounds")
+            assert bench.history == []
+
+    lan.a.run(main)
+
+
+def test_a_network_that_is_well_is_asked_once_in_a_round(lan: Lan) -> None:
+    """The other questions are for those who are silent."""
+
+    async def main() -> None:
+        async with watching(Clients((), (ALIVE4, SILENT))) as bench:
+            firsts: set[int] = set()
+
+            def six() -> bool:
+                firsts.add(bench.watch._round)
+                return len(firsts) > 5
+
+            await until(six, "six rounds")
+            assert min(later - first for first, later in pairwise(sorted(firsts))) == 1
 
     lan.a.run(main)
 
