@@ -32,6 +32,7 @@ ANSWER_CHARACTERS_MAX = 32_768
 """64 outlets in lines of 100 characters are 6,400; more is a line that never falls silent."""
 PAGES_MAX = 16
 """64 outlets in pages of 4; a pager that goes on for longer goes on for ever."""
+_TOO_LONG = "the console took too long"
 
 
 class TooLateError(FenceError):
@@ -84,10 +85,11 @@ class Console:
         If it does not, something else may: then it has to be erased.
         """
         assert len(command) <= COMMAND_CHARACTERS_MAX, command
-        while self._read(self._dialect.gap_s):
-            pass  # A message or noise that came since the prompt.
+        babbles = False
+        while self.left_s > 0 and self.line.read(min(self._dialect.gap_s, self.left_s)):
+            babbles = True  # A message or noise that came since the prompt.
         if self.left_s <= 0:
-            raise TooLateError("the console is never silent")
+            raise TooLateError("the console is never silent" if babbles else _TOO_LONG)
         self.line.write(command.encode())
         if self._echoes is False:
             return True
@@ -170,7 +172,7 @@ class Console:
             TooLateError: There is no time.
         """
         if self.left_s <= 0:
-            raise TooLateError("the console took too long")
+            raise TooLateError(_TOO_LONG)
         return self.line.read(min(limit_s, self.left_s))
 
 

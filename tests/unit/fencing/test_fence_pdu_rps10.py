@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from fence_bench import fencing
-from pdu_bench import BAUD, OURS, device
+from pdu_bench import BAUD, LIMIT_S, OURS, device
 
 from fencing import DeviceSettings, FenceError, FenceOutcome, NotSentError, Power, Secret
 from fencing.drivers.pdu import PduDevice
+from fencing.drivers.pdu.console import Console, TooLateError
+from fencing.drivers.pdu.line import Line
 from fencing.drivers.pdu.rps10 import DIALECT, PASSWORD
 from fencing.findings import Trouble
 from hil.pdu.rps10 import Rps10
@@ -182,21 +184,41 @@ def test_mute_is_no_proof(tmp_path: Path) -> None:
         assert cut(pdu) == {2}
 
 
+def babbling(pdu: Rps10, pause_s: float) -> None:
+    """Have it speak without end, as garbage that is no command's answer."""
+
+    def babble() -> None:
+        pdu.say(b"\x00U\xaa#~" * 8)
+        pdu.later(pause_s, babble)
+
+    pdu.later(0, babble)
+    pdu.babble(b"?")  # Wakes its thread.
+
+
 def test_never_silent(tmp_path: Path) -> None:
     """A line that never ends to speak leaves no pause to command in: certainly nothing was sent."""
     with both(tmp_path, deadline_s=2.0) as (pdu, driver):
-
-        def babble() -> None:
-            pdu.say(b"\x00U\xaa#~" * 8)
-            pdu.later(0.01, babble)
-
-        pdu.later(0, babble)
-        pdu.babble(b"?")  # Wakes its thread.
+        babbling(pdu, 0.01)
         started_s = time.monotonic()
         with pytest.raises(NotSentError, match="never silent"):
             driver.off()
         assert time.monotonic() - started_s < 4.0
         assert cut(pdu) == set()
+
+
+def test_never_silent_whenever_its_time_is_up(tmp_path: Path) -> None:
+    """The reason is told as well if the time ends between two readings, and not within one."""
+    with Rps10(tmp_path / "tty-rps10", baud=100 * BAUD) as pdu:
+        babbling(pdu, 0.0001)
+        line = Line(str(tmp_path / "tty-rps10"), DIALECT)
+        line.open(time.monotonic() + LIMIT_S)
+        console = Console(line, DIALECT)
+        for _ in range(100):
+            console.end_s = time.monotonic() + 0.02
+            with pytest.raises(TooLateError, match="never silent"):
+                console.type(PASSWORD + "20")
+        line.close()
+        assert pdu.commands == []
 
 
 def test_adapter_pulled_and_back(tmp_path: Path) -> None:
