@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fence_bench import fencing
-from pdu_bench import BAUD, LIMIT_S, OURS, device
+from pdu_bench import BAUD, LIMIT_S, OURS, babbling, device
 
 from fencing import DeviceSettings, FenceError, FenceOutcome, NotSentError, Power, Secret
 from fencing.drivers.pdu import PduDevice
@@ -184,21 +184,10 @@ def test_mute_is_no_proof(tmp_path: Path) -> None:
         assert cut(pdu) == {2}
 
 
-def babbling(pdu: Rps10, pause_s: float) -> None:
-    """Have it speak without end, as garbage that is no command's answer."""
-
-    def babble() -> None:
-        pdu.say(b"\x00U\xaa#~" * 8)
-        pdu.later(pause_s, babble)
-
-    pdu.later(0, babble)
-    pdu.babble(b"?")  # Wakes its thread.
-
-
 def test_never_silent(tmp_path: Path) -> None:
     """A line that never ends to speak leaves no pause to command in: certainly nothing was sent."""
     with both(tmp_path, deadline_s=2.0) as (pdu, driver):
-        babbling(pdu, 0.01)
+        babbling(pdu)
         started_s = time.monotonic()
         with pytest.raises(NotSentError, match="never silent"):
             driver.off()
@@ -209,7 +198,7 @@ def test_never_silent(tmp_path: Path) -> None:
 def test_never_silent_whenever_its_time_is_up(tmp_path: Path) -> None:
     """The reason is told as well if the time ends between two readings, and not within one."""
     with Rps10(tmp_path / "tty-rps10", baud=100 * BAUD) as pdu:
-        babbling(pdu, 0.0001)
+        babbling(pdu, pause_s=0.0001)
         line = Line(str(tmp_path / "tty-rps10"), DIALECT)
         line.open(time.monotonic() + LIMIT_S)
         console = Console(line, DIALECT)
