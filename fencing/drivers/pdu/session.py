@@ -184,7 +184,7 @@ class Session:
             if heard.at is At.PROMPT:
                 return True
             if password_said and heard.outside:
-                return self._refused(heard)
+                return self._in_after_all() or self._refused(heard)
             if heard.at is At.LOGIN:
                 name_said = True
                 name = _configured("user name", self._user)
@@ -200,6 +200,17 @@ class Session:
             else:
                 heard = self._wake()
         raise NotSentError(f"login: no prompt: {self._quoted(heard)}")
+
+    def _in_after_all(self) -> bool:
+        """Whether the login's prompt after our password was an older one's that came late.
+
+        So it is where a killed process left an answer on the way: what was taken for the answer
+        to our return was that one.
+        """
+        try:
+            return self._wake().at is At.PROMPT
+        except (NotSentError, TooLateError):
+            return False  # It has no more to say to us; why is known.
 
     def _refused(self, heard: Heard) -> bool:
         """Judge a login that led back to the login: False to try it again.

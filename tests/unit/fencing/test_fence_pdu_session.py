@@ -207,6 +207,23 @@ def test_closed_in_the_midst_of_an_answer(make: str, tmp_path: Path) -> None:
         assert not pdu.session
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@every_make
+def test_login_prompt_that_comes_late(make: str, times: int, tmp_path: Path) -> None:
+    """What answers a killed process and is taken for the answer to us is no refusal."""
+    with both(make, tmp_path, baud=9600) as (pdu, driver):
+        write, late = driver._line.write, [pdu.name_prompt or pdu.password_prompt] * times
+
+        def overtaken(data: bytes) -> None:
+            if late:
+                pdu.babble(late.pop())
+            write(data)
+
+        driver._line.write = overtaken  # type: ignore[method-assign]
+        assert driver.status() is Power.ON
+        assert not late
+
+
 @every_make
 def test_order_whose_end_is_cut(make: str, tmp_path: Path) -> None:
     """S3: an order was ended and nothing came back: unknown, and only a reading tells."""
