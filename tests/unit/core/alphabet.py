@@ -95,7 +95,8 @@ def settle(state: State, event: Event, now_ns: int) -> Iterator[tuple[State, Eve
 def run(state: State, happening: Happening) -> tuple[State, tuple[Effect, ...]]:
     """All steps of a letter; the state after it and every effect of it."""
     effects: list[Effect] = []
-    state = replace(state, now_ns=state.now_ns + happening.slept_ns)
+    if happening.slept_ns:
+        state = replace(state, now_ns=state.now_ns + happening.slept_ns)
     for after_ns, event in happening.events(state):
         if state.exited:
             break

@@ -54,6 +54,8 @@ DEPTH = 6
 DEPTH_TWO_GROUPS = 3
 STATES_MIN = 1000
 """A search that finds fewer than this is not searching."""
+SEARCH_LIMIT_S = 1200
+"""It takes two million steps, all of them computing: 200 s of a processor, and CI's is shared."""
 LONE = Timing(lone_start_after_ns=5 * S)
 
 
@@ -238,6 +240,7 @@ def answers_nobody_waits_for(state: State) -> None:
     stale_answers_change_nothing(state, NEVER)
 
 
+@pytest.mark.timeout(SEARCH_LIMIT_S)
 def test_one_group(update: bool) -> None:  # noqa: FBT001 - a fixture
     """S1 to S10 in every state within 6 events of the roots; the table found is the checked-in one.
 
