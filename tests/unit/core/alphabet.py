@@ -78,6 +78,13 @@ class Happening:
     events: Callable[[State], list[tuple[int, Event]]]
     slept_ns: int = 0
     """Time that passes before, unseen by the core."""
+    answers: bool = False
+    """It is an answer of the edges, or a wish of the operator."""
+
+    def is_awaited(self, state: State) -> bool:
+        """Whether it is more than an answer to a question that is not open (see `stale`)."""
+        events = self.events(state) if self.answers else []
+        return all(getattr(event, "attempt", None) != NEVER for _, event in events)
 
 
 def settle(state: State, event: Event, now_ns: int) -> Iterator[tuple[State, Event, Step]]:
@@ -280,7 +287,7 @@ def group_attempt(state: State, index: int, *kinds: type) -> int:
 
 def answer(name: str, make: Callable[[State], Event]) -> Happening:
     """One answer of the edges or one wish of the operator."""
-    return Happening(name, lambda state: [(1 * MS, make(state))])
+    return Happening(name, lambda state: [(1 * MS, make(state))], answers=True)
 
 
 def _evidence(state: State, consent: Consent = Consent.WON, **changes: bool) -> Event:

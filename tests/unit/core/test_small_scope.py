@@ -2,9 +2,11 @@
 """Every state within a few events of the important ones, and everything that can happen there.
 
 The search is breadth first over real states. States are merged when they differ in nothing but
-absolute times, counters and attempt numbers. What it finds is `tests/transitions.txt`: for each
-phase of the pair and of the group, what an event makes of them and what is asked for. A change of
-the core that changes the table shows up there as a diff (`pytest --update` rewrites it).
+absolute times, counters and attempt numbers. That an answer to a question that is not open changes
+nothing is checked in each of them, and the search goes on without it. What it finds is
+`tests/transitions.txt`: for each phase of the pair and of the group, what an event makes of them
+and what is asked for. A change of the core that changes the table shows up there as a diff
+(`pytest --update` rewrites it).
 """
 
 from __future__ import annotations
@@ -184,6 +186,8 @@ class Search:
             for state in frontier:
                 self.visit(state)
                 for letter in self.letters:
+                    if not letter.is_awaited(state):
+                        continue  # The visit has seen that it changes nothing.
                     after, effects = run(state, letter)
                     self.taken += 1
                     self._note(state, letter.name, after, effects)
