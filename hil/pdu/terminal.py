@@ -87,6 +87,15 @@ class Terminal:
         """Say something out of turn."""
         self._in_thread(lambda: self.say(data))
 
+    def babble_on(self, *, pause_s: float = 0.01) -> None:
+        """Say garbage without end."""
+
+        def babble() -> None:
+            self.say(b"\x00U\xaa#~" * 8)
+            self.later(pause_s, babble)
+
+        self._in_thread(babble)
+
     def say(self, data: bytes) -> None:
         """Send to the client, as fast as the line is."""
         for start in range(0, len(data), CHUNK):

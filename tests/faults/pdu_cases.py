@@ -155,11 +155,7 @@ def _delays(seconds: int) -> Act:
 
 
 def _babbles(rig: Rig[Any]) -> None:
-    def babble() -> None:
-        rig.emulator.say(b"\x00U\xaa#~" * 8)
-        rig.emulator.later(0.01, babble)
-
-    rig.emulator._in_thread(babble)
+    rig.emulator.babble_on()
 
 
 def _alarm(rig: Rig[Any]) -> None:

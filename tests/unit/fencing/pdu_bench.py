@@ -14,7 +14,6 @@ from fencing.drivers.pdu import PduDevice
 from hil.pdu.console import Console
 from hil.pdu.cyberpower import CyberPower
 from hil.pdu.makes import MAKES
-from hil.pdu.terminal import Terminal
 
 PASSWORD = "s3same-0pen"  # noqa: S105  # of a PDU that lives for one test
 BAUD = 921_600
@@ -82,17 +81,6 @@ def both(
         device(settings(make, directory, **changes)) as driver,
     ):
         yield pdu, driver
-
-
-def babbling(pdu: Terminal, *, pause_s: float = 0.01) -> None:
-    """Have it say garbage without end."""
-
-    def babble() -> None:
-        pdu.say(b"\x00U\xaa#~" * 8)
-        pdu.later(pause_s, babble)
-
-    pdu.later(0, babble)
-    pdu.babble(b"?")  # Wakes its thread.
 
 
 def powers(pdu: Console, *outlets: int) -> list[bool]:

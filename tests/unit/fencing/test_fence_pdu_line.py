@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from pdu_bench import BAUD, LIMIT_S, OURS, babbling, both, device, emulator, powers, settings
+from pdu_bench import BAUD, LIMIT_S, OURS, both, device, emulator, powers, settings
 
 from fencing import FenceError, NotSentError, Power, Secret
 from fencing.drivers.pdu import PduDevice
@@ -137,7 +137,7 @@ def test_mute_in_the_midst(make: str, tmp_path: Path) -> None:
 def test_never_silent(make: str, tmp_path: Path) -> None:
     """A line that never ends to speak is an error by the deadline."""
     with both(make, tmp_path, baud=9600, deadline_s=2.0) as (pdu, driver):
-        babbling(pdu)
+        pdu.babble_on()
         started_s = time.monotonic()
         with pytest.raises(NotSentError, match="too long"):
             driver.off()

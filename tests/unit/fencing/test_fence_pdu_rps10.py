@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fence_bench import fencing
-from pdu_bench import BAUD, LIMIT_S, OURS, babbling, device
+from pdu_bench import BAUD, LIMIT_S, OURS, device
 
 from fencing import DeviceSettings, FenceError, FenceOutcome, NotSentError, Power, Secret
 from fencing.drivers.pdu import PduDevice
@@ -187,7 +187,7 @@ def test_mute_is_no_proof(tmp_path: Path) -> None:
 def test_never_silent(tmp_path: Path) -> None:
     """A line that never ends to speak leaves no pause to command in: certainly nothing was sent."""
     with both(tmp_path, deadline_s=2.0) as (pdu, driver):
-        babbling(pdu)
+        pdu.babble_on()
         started_s = time.monotonic()
         with pytest.raises(NotSentError, match="never silent"):
             driver.off()
@@ -198,7 +198,7 @@ def test_never_silent(tmp_path: Path) -> None:
 def test_never_silent_whenever_its_time_is_up(tmp_path: Path) -> None:
     """The reason is told as well if the time ends between two readings, and not within one."""
     with Rps10(tmp_path / "tty-rps10", baud=100 * BAUD) as pdu:
-        babbling(pdu, pause_s=0.0001)
+        pdu.babble_on(pause_s=0.0001)
         line = Line(str(tmp_path / "tty-rps10"), DIALECT)
         line.open(time.monotonic() + LIMIT_S)
         console = Console(line, DIALECT)
