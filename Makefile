@@ -10,6 +10,8 @@ JOBS ?= 3
 MINUTES ?= 0
 SCENARIOS ?= smoke
 HOURS ?= 1
+# Tests start a thousand processes of this code, so it is compiled once, whatever the user prefers.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test sim bench hil hil-soak hil-shell hil-compare hil-rehearsal recordings deb deb-try check coverage database-proof postgres-try drill-deaths clean packages servers
 

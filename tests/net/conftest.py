@@ -100,7 +100,7 @@ class Bench:
             self._lab = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bench() -> Iterator[Bench]:
     """The keeper of the shared pair."""
     if os.geteuid() != 0:
