@@ -74,7 +74,7 @@ address = "{VIP}/24"
 FLOOD = """
 import socket, sys, time
 made, held, end_s = 0, [], time.monotonic() + 3
-while time.monotonic() < end_s:
+while made < 200 or time.monotonic() < end_s:
     client = socket.socket()
     client.settimeout(0.01)
     try:
@@ -83,11 +83,10 @@ while time.monotonic() < end_s:
     except OSError:
         pass
     made, held = made + 1, [*held[-50:], client]
-print(made)
 """
-"""Half of them asleep: each is held while the next fifty come."""
+"""For three seconds, and longer where these make no flood. Each is held for the next fifty."""
 CPU_S_MAX = 0.7
-"""Of the agent, for three seconds of it; one that serves all of it takes all that it can get."""
+"""Of the agent, for all of it, and 0.2 are used; one that serves it takes all that it can get."""
 FAILOVER = {"group": "web", "kind": "failover"}
 COMPLETED = {**FAILOVER, "outcome": "completed"}
 
@@ -270,13 +269,12 @@ def test_beats_are_counted_as_the_observer_counts_them(lab: Lab, roles: Roles) -
 
 
 def test_a_flood_of_scrapers_disturbs_nobody(lab: Lab, roles: Roles) -> None:
-    """Connections to a real active as fast as they can be made, for seconds: it beats on time."""
+    """Connections to a real active as fast as they can be made: it beats on time."""
     active, standby = roles
     before = series(scrape(active))
     since_ns = time.monotonic_ns()
-    made = int(active.run("nice", "-n", "19", sys.executable, "-c", FLOOD, str(PORT)).stdout)
+    active.run("nice", "-n", "19", sys.executable, "-c", FLOOD, str(PORT))
     after = wait(active, lambda known: known != before, "an answer after the flood")
-    assert made > 200, "that was no flood"
 
     def rise(**labels: str) -> float:
         name = "loop_lateness_seconds_bucket"

@@ -25,6 +25,8 @@ from hil.processes import run
 ROOT = Path(__file__).parents[2]
 BUILD_S = 480.0
 """Half a minute on a machine of its own; four and a half on one that has five others to serve."""
+LIMIT_S = 900.0
+"""Of a test that may have to wait for that."""
 WAIT_S = 30.0
 POLL_S = 0.05
 ENVIRONMENT = (

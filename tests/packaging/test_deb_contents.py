@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from deb_bench import PASSWORDS, built
+from deb_bench import LIMIT_S, PASSWORDS, built
 
 from haagent.cli.app import app
 from haagent.cli.keys import write_new_key
@@ -18,7 +18,7 @@ from haagent.config import load
 from haagent.install import FILES, HERE, LINKS, Owner
 from hil.processes import run
 
-pytestmark = [pytest.mark.deb, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.deb, pytest.mark.timeout(LIMIT_S)]
 
 ROOT = Path(__file__).parents[2]
 LINTIAN_S = 600.0

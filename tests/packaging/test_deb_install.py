@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
-from deb_bench import Debian, built, debian
+from deb_bench import LIMIT_S, Debian, built, debian
 
 from hil.package import renamed
 from hil.pid1 import SYSTEMD
 
 pytestmark = [
     pytest.mark.deb,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(LIMIT_S),
     pytest.mark.skipif(
         os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and Debian's systemd"
     ),

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deb_bench import LOG, PASSWORDS, VIP, Debian, built, debian
+from deb_bench import LIMIT_S, LOG, PASSWORDS, VIP, Debian, built, debian
 from nm_bench import OWN, managing
 
 from hil.pid1 import SYSTEMD
 
 pytestmark = [
     pytest.mark.deb,
+    pytest.mark.timeout(LIMIT_S),
     pytest.mark.skipif(
         os.geteuid() != 0 or not SYSTEMD.exists(), reason="needs root and Debian's systemd"
     ),
