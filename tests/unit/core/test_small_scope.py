@@ -57,7 +57,7 @@ DEPTH_TWO_GROUPS = 3
 STATES_MIN = 1000
 """A search that finds fewer than this is not searching."""
 SEARCH_LIMIT_S = 1200
-"""It takes two million steps, all of them computing: 200 s of a processor, and CI's is shared."""
+"""A million letters are nothing but computing: minutes of a processor, and CI's is shared."""
 LONE = Timing(lone_start_after_ns=5 * S)
 
 
