@@ -217,7 +217,7 @@ def test_a_hanging_check_does_not_delay_an_order(bmc: IpmiSim) -> None:
     """An order does not wait behind a check that hangs: it gets a new worker."""
 
     async def scenario() -> FenceReport:
-        # The check itself is given up after CHECK_LIMIT_S, which is later.
+        # One that waited would be carried out as well: by a second worker, beside this one.
         async with fencing(device(bmc, check_every_s=0.2, deadline_s=10.0)) as watched:
             pid = watched.pid()
             os.kill(pid, signal.SIGSTOP)
